@@ -1,0 +1,1 @@
+"""Policy slice: how much to send at once."""

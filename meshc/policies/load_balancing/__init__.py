@@ -1,0 +1,1 @@
+"""Policy slice: which host gets the next request."""

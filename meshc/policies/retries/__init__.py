@@ -1,0 +1,1 @@
+"""Policy slice: when to try again."""

@@ -1,0 +1,1 @@
+"""Policy slice: how long to wait."""

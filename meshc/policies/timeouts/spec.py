@@ -1,0 +1,43 @@
+"""Timeouts as specs see them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from meshc.spec.fields import Duration, SpecModel, at_least
+from meshc.spec.slices import Capability, PolicySpec, Scope
+
+
+class TimeoutsSpec(SpecModel):
+    """How long a caller waits; ``0s`` means for ever where it is allowed."""
+
+    connect: Annotated[Duration, at_least("1ms")] | None = Field(
+        default=None,
+        description="Longest time to open a connection. Default: connectTimeout of mesh.yaml.",
+    )
+    request: Duration | None = Field(
+        default=None,
+        description="Longest time from the end of the request to the end of the response, "
+        "retries included. 0s: no limit. Default: 15s, for GRPC 0s.",
+    )
+    idle: Duration | None = Field(
+        default=None,
+        description="Longest silence within one request (HTTP) or connection (TCP). "
+        "0s: no limit. Default: 5m for requests, 1h for connections, for GRPC 0s.",
+    )
+
+
+SPEC = PolicySpec(
+    key="timeouts",
+    summary="how long a caller waits for a connection, an answer, the next byte",
+    model=TimeoutsSpec,
+    defaults=TimeoutsSpec(request=Duration(15_000), idle=Duration(300_000)),
+    scopes={
+        "connect": frozenset({Scope.CLUSTER}),
+        "request": frozenset({Scope.ROUTE}),
+        "idle": frozenset({Scope.ROUTE, Scope.PROXY}),
+    },
+    field_needs={"request": Capability.HTTP_ROUTES},
+)

@@ -1,0 +1,400 @@
+"""Names, addresses, durations, labels: what is taken, what is refused, and how it is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from meshc.spec.fields import (
+    Duration,
+    HostAddress,
+    HostPort,
+    IpAddress,
+    IpPort,
+    Labels,
+    Name,
+    Port,
+    at_least,
+    canonical_ip,
+    is_name,
+    quoted,
+)
+
+NAMES: TypeAdapter[str] = TypeAdapter(Name)
+ADDRESSES: TypeAdapter[str] = TypeAdapter(IpAddress)
+HOSTS: TypeAdapter[str] = TypeAdapter(HostAddress)
+PORTS: TypeAdapter[int] = TypeAdapter(Port)
+DURATIONS: TypeAdapter[Duration] = TypeAdapter(Duration)
+LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
+AtLeast = Annotated[Duration, at_least("2s")]
+
+
+def refusal(adapter: TypeAdapter[Any], value: object) -> tuple[str, str, object]:
+    """Kind, message and hint of the one error that a value gives."""
+    with pytest.raises(ValidationError) as raised:
+        adapter.validate_python(value)
+    (error,) = raised.value.errors()
+    return error["type"], error["msg"], error.get("ctx", {}).get("hint")
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "Z", "0", "-", "_", "app-1", "App_2", "--help", "con", "x" * 64]
+)
+def test_a_name_is_1_to_64_letters_digits_dashes_and_underscores(text: str) -> None:
+    assert is_name(text)
+    assert NAMES.validate_python(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "a b", "a.b", "a/b", "a@b", "..", "a\n", "\na", "a\0", "é", "\u0430pp", "a:b"),
+        *("x" * 65, "a\\b", "a%2fb", "\uff41", "\u0661", "{{a}}", "$(a)"),
+    ],
+)
+def test_everything_else_is_no_name(text: str) -> None:
+    assert not is_name(text)
+    assert refusal(NAMES, text)[0] == "MC205"
+
+
+def test_a_refused_name_is_quoted_and_the_rule_is_the_hint() -> None:
+    assert refusal(NAMES, "my app") == (
+        "MC205",
+        '"my app" is not a valid name',
+        'names are 1 to 64 letters, digits, "-" and "_"',
+    )
+
+
+@pytest.mark.parametrize("value", [1, True, None, ["a"]])
+def test_a_name_that_is_no_text_is_an_error_of_type(value: object) -> None:
+    assert refusal(NAMES, value)[0] == "string_type"
+
+
+# Quoting.
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("app", '"app"'),
+        ('say "hi"', "\"say 'hi'\""),
+        ("a\nb\tc\x1b[31m", r'"a\nb\tc\x1b[31m"'),
+        ("caf\u00e9\u202e", r'"caf\xe9\u202e"'),
+        ("back\\slash", r'"back\\slash"'),
+        ("x" * 60, f'"{"x" * 60}"'),
+        ("x" * 61, f'"{"x" * 57}…"'),
+        (5, '"5"'),
+        (1.5, '"1.5"'),
+        (True, '"true"'),
+        (None, '"null"'),
+        ([1, "a"], "\"[1, 'a']\""),
+        ({"a": None}, "\"{'a': null}\""),
+        (Duration(1500), "\"'1500ms'\""),
+    ],
+)
+def test_a_value_is_shown_quoted_on_one_line_as_its_author_would_write_it(
+    value: object, shown: str
+) -> None:
+    assert quoted(value) == shown
+
+
+# IP addresses.
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("::", "::"),
+        ("0:0:0:0:0:0:0:0", "::"),
+        ("::1", "::1"),
+        ("FD00:0:0::000A", "fd00::a"),
+        ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::FFFF:0a00:0001", "10.0.0.1"),
+        ("64:ff9b::10.0.0.1", "64:ff9b::a00:1"),
+    ],
+)
+def test_an_address_is_kept_in_one_form(text: str, kept: str) -> None:
+    assert canonical_ip(text) == kept
+    assert ADDRESSES.validate_python(text) == kept
+    assert HOSTS.validate_python(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("localhost", "write 127.0.0.1 or ::1: Envoy listens on addresses, not on names"),
+        ("[::1]", "write IPv6 addresses without brackets"),
+        *(
+            (
+                text,
+                "an IPv4 address has four decimal numbers from 0 to 255, without leading zeros",
+            )
+            for text in ("127.1", "010.0.0.1", "0x7f.0.0.1", "10.0.0.256", "1", "1.2.3.4.5", "0x1")
+        ),
+        *(
+            (text, "write an IPv4 or IPv6 address; names are resolved for external hosts only")
+            for text in (
+                *("", "app.example.com", "fe80::1%eth0", "10.0.0.1/8", "10.0.0.1:80", " 10.0.0.1"),
+                *("10.0.0.1\n", ":::", "1::2::3", "\u0661.1.1.1", "::ffff:10.0.0"),
+            )
+        ),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_to_write(text: str, hint: str) -> None:
+    kind, message, given = refusal(ADDRESSES, text)
+
+    assert (kind, given) == ("MC206", hint)
+    assert message == f"{quoted(text)} is not an IP address"
+
+
+@pytest.mark.parametrize("value", [10, None, True, ["10.0.0.1"]])
+def test_an_address_that_is_no_text_is_an_error_of_type(value: object) -> None:
+    assert refusal(ADDRESSES, value)[0] == "string_type"
+    assert refusal(HOSTS, value)[0] == "string_type"
+
+
+# DNS names.
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("localhost", "localhost"),
+        ("API.Example.COM.", "api.example.com"),
+        ("_dmarc.example.com", "_dmarc.example.com"),
+        ("a-b.c--d", "a-b.c--d"),
+        ("dead.beef", "dead.beef"),
+        ("1.2.3.4a", "1.2.3.4a"),
+        ("x" * 63 + ".com", "x" * 63 + ".com"),
+        (".".join(["x" * 49] * 5) + ".abc", ".".join(["x" * 49] * 5) + ".abc"),
+    ],
+)
+def test_a_called_host_may_have_a_name(text: str, kept: str) -> None:
+    assert HOSTS.validate_python(text) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ".", "a..b", "a.com..", ".com", "-a.com", "a-.com", "a.-b", "a b", "a/b", "a:80"),
+        *("é.com", "x" * 64, ".".join(["x" * 50] * 5), "a.com\n", "[::1]", "fe80::1%lo", "a@b"),
+    ],
+)
+def test_what_is_neither_address_nor_name_is_refused(text: str) -> None:
+    assert refusal(HOSTS, text) == (
+        "MC206",
+        f"{quoted(text)} is neither an IP address nor a DNS name",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["127.1", "010.0.0.1", "10.0.0.256", "1.2.3.4.5", "7", "10.0.0.1."]
+)
+def test_an_address_in_disguise_is_no_name(text: str) -> None:
+    kind, _, hint = refusal(HOSTS, text)
+
+    assert kind == "MC206"
+    assert hint is not None
+
+
+@pytest.mark.parametrize("text", ["0x7f.0x1", "0X7F", "a.0x1"])
+def test_a_name_that_ends_in_a_hexadecimal_number_is_refused(text: str) -> None:
+    assert refusal(HOSTS, text)[0] == "MC206"
+
+
+def test_both_kinds_of_address_keep_the_shortest_form_beside_their_port() -> None:
+    assert IpPort.model_validate({"host": "::0", "port": 1}).host == "::"
+    assert HostPort.model_validate({"host": "Api.", "port": 1}).host == "api"
+
+
+# Ports.
+
+
+@pytest.mark.parametrize("value", [1, 80, 65_535])
+def test_a_port_is_a_number_from_1_to_65535(value: int) -> None:
+    assert PORTS.validate_python(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (0, "greater_than_equal"),
+        (-1, "greater_than_equal"),
+        (65_536, "less_than_equal"),
+        ("80", "int_type"),
+        (80.0, "int_type"),
+        (True, "int_type"),
+        (None, "int_type"),
+    ],
+)
+def test_everything_else_is_no_port(value: object, kind: str) -> None:
+    assert refusal(PORTS, value)[0] == kind
+
+
+# Durations.
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("0s", 0),
+        ("0ms", 0),
+        ("1ms", 1),
+        ("250ms", 250),
+        ("5.0ms", 5),
+        ("1s", 1_000),
+        ("1.5s", 1_500),
+        ("0.001s", 1),
+        ("1.25m", 75_000),
+        ("1.001h", 3_603_600),
+        ("0.5h", 1_800_000),
+        ("24h", 86_400_000),
+        ("1440m", 86_400_000),
+        ("86400000ms", 86_400_000),
+        ("007s", 7_000),
+        ("0000000000000000005s", 5_000),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit(text: str, milliseconds: int) -> None:
+    assert DURATIONS.validate_python(text) == Duration(milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("", '""'),
+        ("5", '"5"'),
+        ("s", '"s"'),
+        (".5s", '".5s"'),
+        ("5 s", '"5 s"'),
+        ("5S", '"5S"'),
+        ("-1s", '"-1s"'),
+        ("+1s", '"+1s"'),
+        ("1d", '"1d"'),
+        ("1m30s", '"1m30s"'),
+        ("1e3s", '"1e3s"'),
+        ("1.0000s", '"1.0000s"'),
+        ("1.s", '"1.s"'),
+        ("5s\n", r'"5s\n"'),
+        ("\u0665s", r'"\u0665s"'),
+        (5, '"5"'),
+        (None, '"null"'),
+        (True, '"true"'),
+        ([], '"[]"'),
+    ],
+)
+def test_everything_else_is_no_duration(value: object, shown: str) -> None:
+    assert refusal(DURATIONS, value) == (
+        "MC207",
+        f"{shown} is not a duration",
+        'write a number and a unit, for example "250ms", "1.5s", "5m" or "1h"',
+    )
+
+
+@pytest.mark.parametrize("text", ["0.5ms", "1.001ms"])
+def test_a_duration_finer_than_a_millisecond_is_refused(text: str) -> None:
+    assert refusal(DURATIONS, text) == (
+        "MC207",
+        f'"{text}" is finer than a millisecond',
+        "durations are whole milliseconds",
+    )
+
+
+@pytest.mark.parametrize("text", ["24.001h", "86401s", "9" * 5_000 + "ms"])
+def test_a_duration_longer_than_a_day_is_refused(text: str) -> None:
+    assert refusal(DURATIONS, text) == (
+        "MC207",
+        f"{quoted(text)} is longer than a day",
+        "the longest duration is 24h; 0s switches off",
+    )
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "envoy", "text"),
+    [
+        (0, "0s", "0s"),
+        (1, "0.001s", "1ms"),
+        (25, "0.025s", "25ms"),
+        (500, "0.5s", "500ms"),
+        (1_500, "1.5s", "1500ms"),
+        (10_000, "10s", "10s"),
+        (86_400_000, "86400s", "86400s"),
+    ],
+)
+def test_a_duration_is_written_as_envoy_and_as_people_read_it(
+    milliseconds: int, envoy: str, text: str
+) -> None:
+    assert Duration(milliseconds).envoy == envoy
+    assert str(Duration(milliseconds)) == text
+
+
+def test_a_duration_that_is_one_already_stays_as_it_is() -> None:
+    duration = Duration(5)
+
+    assert Duration.parse(duration) is duration
+
+
+def test_a_duration_is_a_text_again_in_json() -> None:
+    assert DURATIONS.dump_json(Duration(250)) == b'"250ms"'
+
+
+def test_the_schema_of_a_duration_says_how_it_is_written() -> None:
+    assert DURATIONS.json_schema() == {
+        "type": "string",
+        "pattern": "^([0-9]+)(?:\\.([0-9]{1,3}))?(ms|s|m|h)$",
+        "examples": ["250ms", "1.5s", "5m"],
+    }
+
+
+def test_a_duration_below_the_least_allowed_is_refused() -> None:
+    adapter: TypeAdapter[Duration] = TypeAdapter(AtLeast)
+
+    assert adapter.validate_python("2s") == Duration(2_000)
+    assert refusal(adapter, "1999ms") == (
+        "MC204",
+        '"1999ms" is too short',
+        "the shortest allowed here is 2s",
+    )
+
+
+# Labels.
+
+
+@pytest.mark.parametrize("key", ["a", "Z9", "team", "a.b/c-d_e", "x" * 64, "example.com/role"])
+def test_a_label_name_has_letters_and_digits_at_both_ends(key: str) -> None:
+    assert LABELS.validate_python({key: "x"}) == {key: "x"}
+
+
+@pytest.mark.parametrize("key", ["", "-a", "a-", ".a", "a/", "a b", "é", "x" * 65, "a\n", "a=b"])
+def test_other_label_names_are_refused(key: str) -> None:
+    kind, message, _ = refusal(LABELS, {"fine": "x", key: "x"})
+
+    assert (kind, message) == ("MC208", f"{quoted(key)} is not a valid label name")
+
+
+def test_a_label_value_is_any_text_of_at_most_256_characters() -> None:
+    assert LABELS.validate_python({"a": "é" * 256, "b": ""}) == {"a": "é" * 256, "b": ""}
+    assert refusal(LABELS, {"a": "é" * 257}) == (
+        "MC208",
+        'the value of label "a" is longer than 256 characters',
+        "labels are for short facts such as team or tier",
+    )
+
+
+@pytest.mark.parametrize("value", [1, True, None, [], 1.5])
+def test_a_label_value_that_is_no_text_is_an_error_of_type(value: object) -> None:
+    assert refusal(LABELS, {"a": value})[0] == "string_type"
+
+
+def test_labels_that_are_no_mapping_are_an_error_of_type() -> None:
+    assert refusal(LABELS, ["a"])[0] == "dict_type"
