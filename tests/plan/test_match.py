@@ -1,0 +1,496 @@
+"""Which policy value holds for a call: layers, dropped fields, own copies, refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from meshc.pipeline import BuildOptions, build
+from meshc.plan.match import Layer, bind_policies, layer_origin, overridden_scopes, policy_layers
+from meshc.spec.schema import POLICY_SPECS
+from meshc.spec.slices import Scope
+from tests.model.reading import calls, good, host, lines, linked, service, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meshc.model.mesh import Mesh, Service, Upstream
+
+CLUSTER, ROUTE, PROXY = Scope.CLUSTER, Scope.ROUTE, Scope.PROXY
+
+
+def mesh_of(
+    folder: Path,
+    *,
+    protocol: str = "HTTP",
+    settings: str = "{}",
+    called: str = "",
+    caller: str = "",
+) -> Mesh:
+    """A mesh in which front calls app."""
+    return good(
+        folder,
+        {
+            "app.yaml": service(host("app1"), protocol=protocol, more=called),
+            "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", more=caller)),
+            "mesh.yaml": settings,
+        },
+    )
+
+
+def app_and_call(mesh: Mesh) -> tuple[Service, Upstream]:
+    services = {str(name): found for name, found in mesh.services.items()}
+    return services["app"], services["front"].upstreams[0]
+
+
+def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
+    """Policies of the call from front to app, without what is not said."""
+    app, call = app_and_call(mesh)
+    return {
+        binding.key: {
+            name: str(value) if name in ("request", "idle", "connect", "backoff") else value
+            for name, value in binding.value
+            if value is not None
+        }
+        for binding in bind_policies(mesh, app, call.overrides)
+    }
+
+
+# Precedence.
+
+
+def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
+    assert bound(mesh_of(tmp_path)) == {
+        "timeouts": {"request": "15s", "idle": "300s"},
+        "retries": {
+            "attempts": 2,
+            "on": ("connect-failure", "refused-stream", "reset-before-request"),
+            "backoff": "25ms",
+        },
+        "circuitBreakers": {
+            "max_connections": 1_024,
+            "max_pending_requests": 1_024,
+            "max_requests": 1_024,
+        },
+        "loadBalancing": {"policy": "roundRobin"},
+    }
+
+
+def test_policies_are_bound_in_the_order_of_the_registry(tmp_path: Path) -> None:
+    mesh = mesh_of(tmp_path)
+
+    keys = [binding.key for binding in bind_policies(mesh, app_and_call(mesh)[0], None)]
+
+    assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ((), "15s"),
+        (("settings",), "1s"),
+        (("settings", "called"), "2s"),
+        (("settings", "called", "caller"), "3s"),
+        (("called",), "2s"),
+        (("caller",), "3s"),
+        (("settings", "caller"), "3s"),
+    ],
+)
+def test_the_later_layer_has_the_last_word(
+    tmp_path: Path, layers: tuple[str, ...], expected: str
+) -> None:
+    said = {
+        "settings": "defaults: {timeouts: {request: 1s}}\n",
+        "called": "timeouts: {request: 2s}\n",
+        "caller": "  timeouts: {request: 3s}\n",
+    }
+
+    mesh = mesh_of(tmp_path, **{layer: said[layer] for layer in layers})
+
+    assert bound(mesh)["timeouts"]["request"] == expected
+
+
+def test_layers_are_merged_field_by_field(tmp_path: Path) -> None:
+    mesh = mesh_of(
+        tmp_path,
+        settings="defaults: {retries: {attempts: 1}}\n",
+        called="retries: {on: [5xx]}\n",
+        caller="  retries: {backoff: 5ms}\n",
+    )
+
+    assert bound(mesh)["retries"] == {"attempts": 1, "on": ("5xx",), "backoff": "5ms"}
+
+
+def test_the_protocol_stands_between_meshc_and_the_mesh(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plain = mesh_of(tmp_path / "a", protocol="GRPC")
+    told = mesh_of(
+        tmp_path / "b", protocol="GRPC", settings="defaults: {timeouts: {request: 9s}}\n"
+    )
+
+    assert bound(plain)["timeouts"]["request"] == "0s"
+    assert bound(told)["timeouts"]["request"] == "9s"
+
+
+def test_other_callers_do_not_see_an_override(tmp_path: Path) -> None:
+    mesh = mesh_of(tmp_path, caller="  timeouts: {request: 3s}\n")
+    app, _ = app_and_call(mesh)
+
+    shared = {binding.key: binding.value for binding in bind_policies(mesh, app, None)}
+
+    assert str(shared["timeouts"].request) == "15s"  # type: ignore[attr-defined]
+
+
+# What a protocol has no use for.
+
+
+def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
+    mesh = mesh_of(
+        tmp_path,
+        protocol="TCP",
+        settings="defaults:\n  timeouts: {connect: 2s, idle: 1m}\n"
+        "  circuitBreakers: {maxConnections: 5}\n",
+    )
+
+    assert bound(mesh) == {
+        "timeouts": {"connect": "2s", "idle": "60s"},
+        "circuitBreakers": {"max_connections": 5},
+        "loadBalancing": {"policy": "roundRobin"},
+    }
+
+
+def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: Path) -> None:
+    texts = {
+        "app.yaml": service(host("app1")),
+        "db.yaml": service(host("db1", "10.0.0.9"), protocol="TCP"),
+        "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", "db")),
+        "mesh.yaml": "defaults: {retries: {attempts: 5}, timeouts: {request: 2s}, "
+        "circuitBreakers: {maxRetries: 1}}\n",
+    }
+
+    mesh = good(tmp_path, texts)
+
+    db = {str(name): found for name, found in mesh.services.items()}["db"]
+    values = {binding.key: binding.value for binding in bind_policies(mesh, db, None)}
+    assert set(values) == {"timeouts", "circuitBreakers", "loadBalancing"}
+    assert values["timeouts"].model_dump()["request"] is None
+    assert values["circuitBreakers"].model_dump()["max_retries"] is None
+
+
+# A key without a value.
+
+
+def test_a_key_without_a_value_says_nothing(tmp_path: Path) -> None:
+    mesh = mesh_of(
+        tmp_path,
+        settings="defaults: {timeouts: {request: 1s}}\n",
+        called="timeouts: {request: null}\nloadBalancing: {policy: }\nretries:\n",
+        caller="  timeouts: {idle: }\n  circuitBreakers: {maxConnections: null}\n",
+    )
+
+    assert bound(mesh)["timeouts"] == {"request": "1s", "idle": "300s"}
+    assert bound(mesh)["loadBalancing"] == {"policy": "roundRobin"}
+    assert overridden_scopes(app_and_call(mesh)[0], app_and_call(mesh)[1].overrides) == frozenset()
+
+
+def test_a_key_without_a_value_is_no_policy_that_the_protocol_cannot_have(tmp_path: Path) -> None:
+    mesh_of(tmp_path, protocol="TCP", called="timeouts: {request: null}\n")
+
+
+def test_a_mesh_with_keys_without_values_builds(tmp_path: Path) -> None:
+    texts = {
+        "app.yaml": service(
+            host("app1"),
+            more="loadBalancing: {policy: null}\ncircuitBreakers: {maxConnections: null}\n"
+            "timeouts: {request: null, idle: null}\nretries: {on: null, attempts: null}\n",
+        ),
+        "front.yaml": service(
+            host("front1", "10.0.0.2"), more=calls("app", more="  loadBalancing: {policy: null}\n")
+        ),
+    }
+
+    result = build(write(tmp_path / "specs", texts), BuildOptions(out=tmp_path / "out"))
+
+    assert result.diagnostics == ()
+
+
+# Layers, as explain shows them.
+
+
+def test_each_layer_says_only_what_was_written_there(tmp_path: Path) -> None:
+    mesh = mesh_of(
+        tmp_path,
+        protocol="GRPC",
+        settings="defaults: {timeouts: {connect: 1s}}\n",
+        caller="  timeouts: {idle: 2s}\n",
+    )
+    app, call = app_and_call(mesh)
+
+    found = [
+        (layer, {name: str(value) for name, value in values.items()})
+        for layer, values in policy_layers(POLICY_SPECS["timeouts"], mesh, app, call.overrides)
+    ]
+
+    assert found[2:] == [(Layer.MESH, {"connect": "1s"}), (Layer.CALLER, {"idle": "2s"})]
+    assert found[1][0] is Layer.PROTOCOL
+    assert found[1][1]["request"] == "0s"
+    assert found[0] == (
+        Layer.BUILT_IN,
+        {"connect": "None", "request": "15s", "idle": "300s"},
+    )
+
+
+def test_a_layer_has_a_place_unless_nobody_wrote_it(tmp_path: Path) -> None:
+    mesh = mesh_of(tmp_path)
+    app, call = app_and_call(mesh)
+
+    def place(layer: Layer, caller: Upstream | None) -> str | None:
+        origin = layer_origin(layer, mesh, app, caller)
+        return None if origin is None else str(origin.span)
+
+    assert [place(layer, call) for layer in Layer] == [
+        None,
+        None,
+        "mesh.yaml:1:1",
+        "app.yaml:1:1",
+        "front.yaml:7:3",
+    ]
+    assert place(Layer.CALLER, None) is None
+
+
+def test_a_mesh_without_settings_has_no_place_for_them(tmp_path: Path) -> None:
+    mesh = good(tmp_path, {"app.yaml": service(host("app1"))})
+    (app,) = mesh.services.values()
+
+    assert layer_origin(Layer.MESH, mesh, app, None) is None
+
+
+# Own copies.
+
+
+@pytest.mark.parametrize(
+    ("protocol", "override", "expected"),
+    [
+        ("HTTP", "", frozenset()),
+        ("HTTP", "  timeouts: {}\n", frozenset()),
+        ("HTTP", "  timeouts: {connect: 1s}\n", frozenset({CLUSTER})),
+        ("HTTP", "  timeouts: {request: 1s}\n", frozenset({ROUTE})),
+        ("HTTP", "  timeouts: {idle: 1s}\n", frozenset({ROUTE, PROXY})),
+        ("HTTP", "  retries: {attempts: 0}\n", frozenset({ROUTE})),
+        ("HTTP", "  circuitBreakers: {maxRetries: 1}\n", frozenset({CLUSTER})),
+        ("HTTP", "  loadBalancing: {policy: random}\n", frozenset({CLUSTER, ROUTE, PROXY})),
+        ("HTTP", "  loadBalancing: {choiceCount: 5}\n", frozenset({CLUSTER})),
+        (
+            "HTTP",
+            "  timeouts: {connect: 1s}\n  retries: {attempts: 0}\n",
+            frozenset({CLUSTER, ROUTE}),
+        ),
+        ("TCP", "  timeouts: {idle: 1s}\n", frozenset({ROUTE, PROXY})),
+        ("TCP", "  circuitBreakers: {maxConnections: 1}\n", frozenset({CLUSTER})),
+    ],
+)
+def test_an_override_says_which_messages_the_caller_needs_for_itself(
+    tmp_path: Path, protocol: str, override: str, expected: frozenset[Scope]
+) -> None:
+    app, call = app_and_call(mesh_of(tmp_path, protocol=protocol, caller=override))
+
+    assert overridden_scopes(app, call.overrides) == expected
+
+
+def test_an_override_that_the_protocol_has_no_use_for_changes_nothing(tmp_path: Path) -> None:
+    caller = "  retries: {attempts: 1}\n  timeouts: {request: 1s}\n"
+    mesh, _ = linked(
+        tmp_path,
+        {
+            "app.yaml": service(host("app1"), protocol="TCP"),
+            "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", more=caller)),
+        },
+    )
+    app, call = app_and_call(mesh)
+
+    assert overridden_scopes(app, call.overrides) == frozenset()
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected", "hint"),
+    [
+        (
+            "retries: {attempts: 1}",
+            (
+                'MC501 app.yaml:6:1: "retries" needs requests that a route can treat one by one, '
+                'but service "app" speaks TCP'
+            ),
+            'remove it; "retries" is for HTTP and HTTP2 and GRPC',
+        ),
+        (
+            "timeouts: {idle: 1s, request: 1s}",
+            (
+                'MC501 app.yaml:6:22: "request" needs requests that a route can treat one by one, '
+                'but service "app" speaks TCP'
+            ),
+            'remove it; "request" is for HTTP and HTTP2 and GRPC',
+        ),
+        (
+            "circuitBreakers: {maxPendingRequests: 1}",
+            (
+                'MC501 app.yaml:6:19: "maxPendingRequests" needs requests that a route can treat '
+                'one by one, but service "app" speaks TCP'
+            ),
+            'remove it; "maxPendingRequests" is for HTTP and HTTP2 and GRPC',
+        ),
+    ],
+)
+def test_a_policy_that_bytes_cannot_have_is_reported_at_its_key(
+    tmp_path: Path, policy: str, expected: str, hint: str
+) -> None:
+    _, found = linked(
+        tmp_path, {"app.yaml": service(host("app1"), protocol="TCP", more=f"{policy}\n")}
+    )
+
+    assert lines(found) == [expected]
+    assert found[0].hint == hint
+
+
+def test_a_callers_policy_is_judged_by_the_called_service(tmp_path: Path) -> None:
+    caller = "  retries: {attempts: 1}\n"
+    _, found = linked(
+        tmp_path,
+        {
+            "app.yaml": service(host("app1"), protocol="TCP"),
+            "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", more=caller)),
+        },
+    )
+
+    assert lines(found) == [
+        (
+            'MC501 front.yaml:9:3: "retries" needs requests that a route can treat one by one, '
+            'but service "app" speaks TCP'
+        )
+    ]
+
+
+@pytest.mark.parametrize("policy", ["ringHash", "maglev"])
+def test_hashing_without_a_word_on_what_is_reported_at_the_policy(
+    tmp_path: Path, policy: str
+) -> None:
+    more = f"loadBalancing: {{policy: {policy}}}\n"
+
+    _, found = linked(tmp_path, {"app.yaml": service(host("app1"), more=more)})
+
+    assert lines(found) == [
+        f"MC502 app.yaml:6:25: {policy} needs hashOn, or all requests go to one host"
+    ]
+
+
+def test_hashing_may_be_put_together_from_several_layers(tmp_path: Path) -> None:
+    mesh_of(
+        tmp_path,
+        settings="defaults: {loadBalancing: {hashOn: {header: x-user}}}\n",
+        called="loadBalancing: {policy: maglev}\n",
+    )
+
+
+def test_a_caller_that_hashes_on_nothing_is_reported_at_the_caller(tmp_path: Path) -> None:
+    caller = "  loadBalancing: {policy: maglev}\n"
+    texts = {
+        "app.yaml": service(host("app1")),
+        "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", more=caller)),
+    }
+
+    _, found = linked(tmp_path, texts)
+
+    assert [(one.code, str(one.span)) for one in found] == [("MC502", "front.yaml:9:27")]
+
+
+def test_bytes_have_nothing_but_an_address_to_be_hashed_on(tmp_path: Path) -> None:
+    more = "loadBalancing: {policy: maglev, hashOn: {header: a}}\n"
+
+    _, found = linked(tmp_path, {"app.yaml": service(host("app1"), protocol="TCP", more=more)})
+
+    assert lines(found) == [
+        "MC502 app.yaml:6:41: connections have no headers and cookies to be hashed on"
+    ]
+
+
+@pytest.mark.parametrize("hash_on", ["", ", hashOn: {sourceIp: true}"])
+def test_bytes_are_hashed_on_the_address_of_the_client(tmp_path: Path, hash_on: str) -> None:
+    more = f"loadBalancing: {{policy: ringHash{hash_on}}}\n"
+
+    good(tmp_path, {"app.yaml": service(host("app1"), protocol="TCP", more=more)})
+
+
+def test_a_header_in_the_defaults_of_the_mesh_passes_by_services_without_requests(
+    tmp_path: Path,
+) -> None:
+    mesh_of(
+        tmp_path,
+        protocol="TCP",
+        settings="defaults: {loadBalancing: {policy: maglev, hashOn: {header: x-user}}}\n",
+    )
+
+
+# Parts of mesh.yaml that nothing uses.
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ("defaults: {retries: {attempts: 1}}\n", "1:12"),
+        ("defaults:\n  timeouts: {idle: 1s, request: 1s}\n", "2:24"),
+        ("name: shop\ntracing: {zipkin: {host: z}}\n", "2:1"),
+    ],
+)
+def test_settings_without_effect_give_a_warning_at_their_key(
+    tmp_path: Path, settings: str, place: str
+) -> None:
+    texts = {
+        "app.yaml": service(host("app1"), protocol="TCP"),
+        "front.yaml": service(host("front1", "10.0.0.2"), protocol="TCP", more=calls("app")),
+        "mesh.yaml": settings,
+    }
+
+    _, found = linked(tmp_path, texts)
+
+    assert [(one.code, str(one.span)) for one in found] == [("MC314", f"mesh.yaml:{place}")]
+    assert found[0].hint == "remove it, or wait for the service that needs it"
+
+
+def test_the_words_of_a_setting_without_effect_say_why(tmp_path: Path) -> None:
+    texts = {
+        "app.yaml": service(host("app1"), protocol="TCP"),
+        "mesh.yaml": "tracing: {zipkin: {host: z}}\ndefaults: {retries: {}}\n",
+    }
+
+    _, found = linked(tmp_path, texts)
+
+    assert [one.message for one in found] == [
+        '"tracing" in the mesh settings has no effect: no service of this mesh has requests',
+        '"retries" in the mesh settings has no effect: no dependency of this mesh can use it',
+    ]
+
+
+def test_settings_that_somebody_uses_give_no_warning(tmp_path: Path) -> None:
+    mesh_of(tmp_path, settings="defaults: {retries: {attempts: 1}}\ntracing: {zipkin: {host: z}}\n")
+
+
+def test_beside_a_mistake_nobody_is_told_that_a_setting_is_unused(tmp_path: Path) -> None:
+    """Whoever would use it may be what is wrong."""
+    texts = {
+        "app.yaml": service(host("app1"), protocol="TCP", more=calls("nope")),
+        "mesh.yaml": "defaults: {retries: {attempts: 1}}\n",
+    }
+
+    _, found = linked(tmp_path, texts)
+
+    assert [one.code for one in found] == ["MC306"]
+
+
+def test_a_mesh_without_services_is_not_told_that_its_settings_are_unused(tmp_path: Path) -> None:
+    _, found = linked(tmp_path, {"mesh.yaml": "tracing: {zipkin: {host: z}}\n"})
+
+    assert [one.code for one in found] == ["MC316"]
