@@ -1,0 +1,142 @@
+"""Plans → the resources of each file; what is shared is compiled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshc.compile import names
+from meshc.compile.bootstrap import bootstrap_resource
+from meshc.compile.cluster import cluster_resource
+from meshc.compile.endpoint import endpoints_resource
+from meshc.compile.listener import listener_resource
+from meshc.compile.resources import ResourceSet
+from meshc.compile.route import routes_resource
+from meshc.compile.tracing import tracing_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from meshc.compile.interfaces import CompileContext
+    from meshc.compile.resources import Message, Resource
+    from meshc.plan.types import (
+        ChainPlan,
+        ClusterPlan,
+        ListenerPlan,
+        NodePlan,
+        NodeShape,
+        ServicePlan,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledNode:
+    """What is a node's own; nodes of one ``shape`` have the very same ``clusters``."""
+
+    shape: NodeShape
+    listeners: ResourceSet
+    clusters: ResourceSet
+    bootstrap: Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledService:
+    """What all callers of a service share: None where no file holds it."""
+
+    endpoints: Resource | None
+    inbound_routes: Resource | None
+    outbound_routes: Mapping[str | None, Resource]
+    """Route configurations by caller; None is the one for all callers without their own."""
+
+
+class Compiler:
+    """Compiles one mesh.  INPUT: the context and plans.  OUTPUT: resources, never changed again.
+
+    Every resource is shown to ``on_new`` once, when it is made.
+
+    The memos hold what several nodes share; they are keyed by the identity of plan objects,
+    which `SharedPlans` makes once each, and hold these objects so that it stays theirs.
+    """
+
+    def __init__(self, context: CompileContext, on_new: Callable[[Resource], None]) -> None:
+        self.context = context
+        self._on_new = on_new
+        self._filters: dict[str, list[Message]] = {}
+        self._clusters: dict[int, tuple[ClusterPlan, Resource]] = {}
+        self._listeners: dict[int, tuple[ListenerPlan, Resource]] = {}
+        self._cluster_sets: dict[NodeShape, ResourceSet] = {}
+
+    def compile_service(self, plan: ServicePlan) -> CompiledService:
+        """Compile endpoints and routes of a service."""
+        settings = self.context.settings
+        endpoints = inbound = None
+        outbound: dict[str | None, Resource] = {}
+        if settings.endpoints == "file" and not plan.endpoints.has_dns_names:
+            endpoints = self._new(endpoints_resource(plan.endpoints))
+        if settings.routes == "file":
+            if plan.inbound is not None and plan.inbound.has_routes:
+                inbound = self._new(routes_resource(plan.inbound, self.context))
+            outbound = {
+                chain.consumer: self._new(routes_resource(chain, self.context))
+                for chain in plan.outbound
+                if chain.has_routes
+            }
+        return CompiledService(
+            endpoints=endpoints, inbound_routes=inbound, outbound_routes=outbound
+        )
+
+    def compile_node(self, plan: NodePlan) -> CompiledNode:
+        """Compile listeners, clusters and bootstrap of a node."""
+        return CompiledNode(
+            shape=plan.shape,
+            listeners=ResourceSet.of([self._listener(listener) for listener in plan.listeners]),
+            clusters=self._cluster_set(plan),
+            bootstrap=self._new(bootstrap_resource(plan.node, self.context)),
+        )
+
+    def forget_nodes(self) -> None:
+        """Drop what no node of another service can share; it is most of a mesh's bytes."""
+        self._listeners.clear()
+        self._cluster_sets.clear()
+
+    def _new(self, resource: Resource) -> Resource:
+        self._on_new(resource)
+        return resource
+
+    def _listener(self, plan: ListenerPlan) -> Resource:
+        known = self._listeners.get(id(plan))
+        if known is not None:
+            return known[1]
+        resource = self._new(listener_resource(plan, self._network_filters(plan.chain)))
+        self._listeners[id(plan)] = (plan, resource)
+        return resource
+
+    def _network_filters(self, chain: ChainPlan) -> list[Message]:
+        """Compile the filters of a chain; its name is its identity, on whichever node."""
+        name = names.chain_name(chain)
+        known = self._filters.get(name)
+        if known is None:
+            compiler = self.context.protocols[chain.protocol].compiler
+            known = self._filters[name] = compiler.network_filters(chain, self.context)
+        return known
+
+    def _cluster_set(self, plan: NodePlan) -> ResourceSet:
+        """Compile the clusters of a node, which all nodes of its shape share."""
+        known = self._cluster_sets.get(plan.shape)
+        if known is not None:
+            return known
+        clusters = [self._cluster(cluster) for cluster in plan.clusters]
+        if any(chain.has_routes for chain in plan.shape.chains):
+            collector = tracing_cluster(self.context, plan.node.origin)
+            if collector is not None:
+                clusters.append(self._new(collector))
+        known = self._cluster_sets[plan.shape] = ResourceSet.of(clusters)
+        return known
+
+    def _cluster(self, plan: ClusterPlan) -> Resource:
+        known = self._clusters.get(id(plan))
+        if known is not None:
+            return known[1]
+        resource = self._new(cluster_resource(plan, self.context))
+        self._clusters[id(plan)] = (plan, resource)
+        return resource

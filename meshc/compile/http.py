@@ -1,0 +1,98 @@
+"""What all protocols with requests share: the connection manager and the upstream options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshc.compile import names
+from meshc.compile.access_log import access_log
+from meshc.compile.route import routes_source
+from meshc.compile.tracing import hcm_tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meshc.compile.interfaces import CompileContext
+    from meshc.compile.resources import Message
+    from meshc.plan.types import ChainPlan, ClusterPlan
+
+_MANAGER = (
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
+    ".HttpConnectionManager"
+)
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+# Accepted connections are closed after an hour of silence, as Envoy does unasked.
+_IDLE_ACCEPTED = "3600s"
+# Connections to other Envoys are given up well before these would close them, so that no request
+# is sent into a connection that is just being closed.
+_IDLE_TO_ENVOY = "1800s"
+# For the same reason connections to the own application are short-lived: common servers close
+# after 5 s of silence (Node.js, Apache), and opening one on the same host costs next to nothing.
+_IDLE_TO_APPLICATION = "4s"
+# A request header that takes longer is an attack or a broken client.
+_REQUEST_HEADERS_TIMEOUT = "60s"
+# HTTP/2 multiplexes everything over one connection, so a dead one must be found quickly.
+_HTTP2_PING_INTERVAL = "30s"
+_HTTP2_PING_TIMEOUT = "10s"
+
+
+def connection_manager(
+    chain: ChainPlan, context: CompileContext, *, filters: Sequence[Message] = ()
+) -> Message:
+    """Return the HTTP connection manager of a chain as a network filter.
+
+    ``filters`` come before the router, which must be last.
+    """
+    manager: Message = {
+        "@type": _MANAGER,
+        "stat_prefix": names.chain_name(chain),
+        "codec_type": "AUTO",  # HTTP/1.1 and HTTP/2 with prior knowledge, told apart by the bytes
+        **routes_source(chain, context),
+        "http_filters": [
+            *filters,
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
+        ],
+        "common_http_protocol_options": {"idle_timeout": _IDLE_ACCEPTED},
+        "request_headers_timeout": _REQUEST_HEADERS_TIMEOUT,
+        # Silence within a request is limited by the caller's route; here it would be a second,
+        # hidden clock of five minutes.
+        "stream_idle_timeout": "0s",
+        "generate_request_id": True,
+        # A sidecar is in the middle: it keeps what the caller sent and shows what the
+        # application answered.
+        "preserve_external_request_id": True,
+        "server_header_transformation": "PASS_THROUGH",
+    }
+    logs = access_log(chain, context)
+    if logs:
+        manager["access_log"] = logs
+    tracing = hcm_tracing(context)
+    if tracing is not None:
+        manager["tracing"] = tracing
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def http1_upstream(cluster: ClusterPlan) -> Message:
+    """Return cluster fields for HTTP/1.1 upstreams."""
+    return _upstream(cluster, {"http_protocol_options": {}})
+
+
+def http2_upstream(cluster: ClusterPlan) -> Message:
+    """Return cluster fields for HTTP/2 upstreams, with pings that find dead connections."""
+    ping = {"interval": _HTTP2_PING_INTERVAL, "timeout": _HTTP2_PING_TIMEOUT}
+    return _upstream(cluster, {"http2_protocol_options": {"connection_keepalive": ping}})
+
+
+def _upstream(cluster: ClusterPlan, explicit: Message) -> Message:
+    idle = _IDLE_TO_APPLICATION if cluster.local is not None else _IDLE_TO_ENVOY
+    return {
+        "typed_extension_protocol_options": {
+            _OPTIONS: {
+                "@type": f"type.googleapis.com/{_OPTIONS}",
+                "explicit_http_config": explicit,
+                "common_http_protocol_options": {"idle_timeout": idle},
+            }
+        }
+    }

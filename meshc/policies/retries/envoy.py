@@ -1,0 +1,54 @@
+"""Retries in Envoy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshc.spec.fields import Duration
+from meshc.spec.slices import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshc.compile.interfaces import Edit
+    from meshc.compile.resources import Message
+    from meshc.policies.retries.spec import RetriesSpec
+
+_PREVIOUS_HOSTS = (
+    "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+)
+# How often another host is drawn before a retry goes to one that was tried already.
+_HOST_ATTEMPTS = 3
+_BACKOFF_CEILING = 10
+
+
+def _route(value: RetriesSpec, action: Message) -> None:
+    if not value.attempts:
+        return
+    conditions = list(value.on or ())
+    policy: Message = {
+        "num_retries": value.attempts,
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {"@type": _PREVIOUS_HOSTS},
+            }
+        ],
+        "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
+    }
+    if value.status_codes:
+        policy["retriable_status_codes"] = sorted(set(value.status_codes))
+        conditions.append("retriable-status-codes")
+    policy["retry_on"] = ",".join(dict.fromkeys(conditions))
+    if value.per_try_timeout is not None:
+        policy["per_try_timeout"] = value.per_try_timeout.envoy
+    if value.backoff is not None:
+        ceiling = Duration(value.backoff.milliseconds * _BACKOFF_CEILING)
+        policy["retry_back_off"] = {
+            "base_interval": value.backoff.envoy,
+            "max_interval": ceiling.envoy,
+        }
+    action["retry_policy"] = policy
+
+
+EDITS: Mapping[Scope, Edit] = {Scope.ROUTE: _route}

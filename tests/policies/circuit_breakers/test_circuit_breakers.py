@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from tests.slices import compiled
+
+_BUDGET = {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3}
+
+
+def test_the_limits_are_stated_even_if_nobody_set_one() -> None:
+    assert compiled().cluster()["circuit_breakers"] == {
+        "thresholds": [
+            {
+                "max_connections": 1024,
+                "max_pending_requests": 1024,
+                "max_requests": 1024,
+                "retry_budget": _BUDGET,
+                "track_remaining": True,
+            }
+        ]
+    }
+
+
+def test_every_field_reaches_envoy() -> None:
+    said = "{maxConnections: 1, maxPendingRequests: 2, maxRequests: 3, maxRetries: 0}"
+    assert compiled(f"circuitBreakers: {said}").cluster()["circuit_breakers"] == {
+        "thresholds": [
+            {
+                "max_connections": 1,
+                "max_pending_requests": 2,
+                "max_requests": 3,
+                "max_retries": 0,
+                "track_remaining": True,
+            }
+        ]
+    }
+
+
+def test_a_caller_with_limits_of_its_own_has_a_cluster_and_routes_of_its_own() -> None:
+    result = compiled(dependency="circuitBreakers: {maxRequests: 7}")
+
+    own = result.cluster("outbound/api@web")["circuit_breakers"]["thresholds"][0]
+    assert (own["max_requests"], own["max_connections"]) == (7, 1024)
+    assert result.route("rds-outbound@web.json")["cluster"] == "outbound/api@web"
+    assert result.route()["cluster"] == "outbound/api"
+
+
+def test_tcp_has_connections_only() -> None:
+    assert compiled(protocol="TCP").cluster()["circuit_breakers"] == {
+        "thresholds": [{"max_connections": 1024, "track_remaining": True}]
+    }
+
+
+def test_a_limit_of_requests_is_refused_for_tcp() -> None:
+    (finding,) = compiled("circuitBreakers: {maxRequests: 5}", protocol="TCP").findings
+    assert finding[:2] == ("MC501", "api.yaml:6:19")
+
+
+def test_the_own_application_is_reached_without_these_limits() -> None:
+    assert "circuit_breakers" not in compiled().cluster("inbound/web")

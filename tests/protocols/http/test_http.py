@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+from tests.slices import compiled
+
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def test_the_connection_manager_states_what_an_operator_has_to_know() -> None:
+    manager = compiled().network_filter()
+    (log,) = manager.pop("access_log")
+
+    assert log["typed_config"]["path"] == "/var/log/envoy/outbound-api.log"
+    assert manager == {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager"
+        ".v3.HttpConnectionManager",
+        "stat_prefix": "outbound/api",
+        "codec_type": "AUTO",
+        "rds": {
+            "route_config_name": "outbound/api",
+            "config_source": {
+                "resource_api_version": "V3",
+                "path_config_source": {
+                    "path": "/var/lib/meshc/envoy/services/api/rds-outbound.json"
+                },
+            },
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+                },
+            }
+        ],
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "request_headers_timeout": "60s",
+        "stream_idle_timeout": "0s",
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "server_header_transformation": "PASS_THROUGH",
+    }
+
+
+def test_directions_are_told_to_envoy() -> None:
+    result = compiled()
+
+    assert result.listener()["traffic_direction"] == "OUTBOUND"
+    assert result.listener("inbound/web")["traffic_direction"] == "INBOUND"
+
+
+def test_upstreams_are_spoken_to_in_http_1() -> None:
+    assert compiled().cluster()["typed_extension_protocol_options"][_OPTIONS] == {
+        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"idle_timeout": "1800s"},
+    }
+
+
+def test_connections_to_the_application_are_given_up_before_it_closes_them() -> None:
+    options = compiled().cluster("inbound/web")["typed_extension_protocol_options"][_OPTIONS]
+
+    assert options["common_http_protocol_options"] == {"idle_timeout": "4s"}
+
+
+def test_the_span_has_the_name_of_the_service() -> None:
+    (resource,) = compiled().files["services/api/rds-outbound.json"]["resources"]
+
+    assert resource["virtual_hosts"][0]["routes"][0]["decorator"] == {"operation": "api"}
+
+
+def test_access_logs_can_be_switched_off() -> None:
+    text = json.dumps(compiled(mesh="accessLog: {enabled: false}\n").files["nodes/web1/lds.json"])
+
+    assert "access_log" not in text
+
+
+def test_a_vanished_peer_is_noticed_on_both_sides() -> None:
+    result = compiled()
+
+    assert result.cluster()["upstream_connection_options"]["tcp_keepalive"] == {
+        "keepalive_time": 60,
+        "keepalive_interval": 10,
+        "keepalive_probes": 3,
+    }
+    options = result.listener("inbound/web")["socket_options"]
+    assert [(one["level"], one["name"], one["int_value"]) for one in options] == [
+        (1, 9, 1),
+        (6, 4, 60),
+        (6, 5, 10),
+        (6, 6, 3),
+    ]
