@@ -1,0 +1,55 @@
+"""Where things lie in `out/`, and where a node's Envoy finds them on its host.
+
+    manifest.json                      which files make up a node, with digests
+    nodes/<node>/lds.json cds.json     what is this node's own
+    nodes/<node>/bootstrap.json        what its Envoy starts with
+    services/<service>/eds.json        the endpoints of a service, one file for all callers
+    services/<service>/rds-*.json      routes to it: inbound, outbound, outbound@<caller>
+
+On a host a node's own files lie at the top of one directory and ``services/`` beside them.
+"""
+
+from __future__ import annotations
+
+MANIFEST = "manifest.json"
+LDS = "lds.json"
+CDS = "cds.json"
+BOOTSTRAP = "bootstrap.json"
+NODE_FILES = (BOOTSTRAP, CDS, LDS)
+"""A node's own files, sorted."""
+
+NODES = "nodes"
+SERVICES = "services"
+
+
+def node_directory(node: str) -> str:
+    """Folder of a node's own files, relative to `out/`."""
+    return f"{NODES}/{node}"
+
+
+def service_directory(service: str) -> str:
+    """Folder of the files that all callers of a service share, relative to `out/`."""
+    return f"{SERVICES}/{service}"
+
+
+def endpoints_path(service: str) -> str:
+    """File with the endpoints of a service, relative to `out/` and to a host's directory."""
+    return f"{SERVICES}/{service}/eds.json"
+
+
+def routes_path(service: str, direction: str, consumer: str | None) -> str:
+    """File with the routes to a service, relative to `out/` and to a host's directory."""
+    caller = "" if consumer is None else f"@{consumer}"
+    return f"{SERVICES}/{service}/rds-{direction}{caller}.json"
+
+
+def on_host(directory: str, path: str) -> str:
+    """Path of a file as Envoy's configuration names it.
+
+    Envoy refuses a bare file name, so a relative path always starts with ``./``.
+    """
+    if directory == ".":
+        return f"./{path}"
+    if directory.startswith(("/", "./", "../")):
+        return f"{directory.rstrip('/')}/{path}"
+    return f"./{directory}/{path}"

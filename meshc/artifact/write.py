@@ -1,0 +1,239 @@
+"""Write a build into `out/` so that a reader never sees half of it.
+
+A change is staged beside its target, becomes the truth by one rename, and is then moved into
+place file by file, the manifest last.  A reader that comes in between finds the missing files in
+the journal; a writer that was killed is finished by the next one.
+
+    out/.next/     being staged; means nothing and is removed
+    out/.commit/   the journal: complete; whatever lies here is newer than what lies in `out/`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from meshc.artifact.layout import MANIFEST, NODES, SERVICES
+from meshc.diagnostics.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+    from types import TracebackType
+
+NEXT = ".next"
+JOURNAL = ".commit"
+_FILE_MODE = 0o644
+
+
+class BundleWriter:
+    """Stages files and makes them the content of `out/` in one step.
+
+    Use as a context manager: leaving it without `commit` leaves `out/` as it was.  Raises
+    OutputError where the disk refuses.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._is_new = False
+        self._stage = Path()
+        self._made: set[str] = set()
+        self._staged: list[str] = []
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        with _as_output_error(self.out):
+            self._lock = self._locked()
+            try:
+                self._prepare()
+            except BaseException:
+                self._unlock()
+                raise
+        return self
+
+    def _prepare(self) -> None:
+        """Finish or drop what a killed writer left; nobody else is at work now."""
+        self._is_new = not self.out.exists()
+        if not self._is_new:
+            recover(self.out)
+        self._stage = (
+            self.out.with_name(f".{self.out.name}{NEXT}") if self._is_new else self.out / NEXT
+        )
+        shutil.rmtree(self._stage, ignore_errors=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            shutil.rmtree(self._stage, ignore_errors=True)
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _locked(self) -> int:
+        """Hold the folder that holds `out/`; it exists before and after `out/` itself does."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
+    def stage(self, path: str, data: bytes) -> os.stat_result:
+        """Write a file that will appear with the commit; tells what it looks like now.
+
+        Size, time and inode stay with it when it is moved, so nobody has to look again, at a
+        time when the next writer may have replaced it.
+        """
+        folder, _, _ = path.rpartition("/")
+        try:
+            if folder not in self._made:
+                _make_folder(f"{self._stage}/{folder}")
+                self._made.add(folder)
+            descriptor = os.open(
+                f"{self._stage}/{path}",
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC,
+                _FILE_MODE,
+            )
+            try:
+                _write_all(descriptor, data)
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _output_error(self.out, error) from error
+        self._staged.append(path)
+        return status
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files that the manifest, which stays as it is, does not name."""
+        with _as_output_error(self.out):
+            remove_files(self.out, paths)
+
+    def commit(self, manifest: bytes, removed: Iterable[str] = ()) -> None:
+        """Make all staged files and the manifest visible, and remove files that no node needs."""
+        with _as_output_error(self.out):
+            self.stage(MANIFEST, manifest)
+            if self._is_new:
+                self._stage.rename(self.out)
+                return
+            journal = self.out / JOURNAL
+            self._stage.rename(journal)
+            # Before the rest moves in: what is removed may stand where a folder has to be.
+            remove_files(self.out, removed)
+            _apply(self.out, journal, self._staged)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder with one system call where its parent is there, as it nearly always is."""
+    try:
+        os.mkdir(path)  # noqa: PTH102, ten thousand of them
+    except FileNotFoundError:
+        os.makedirs(path)  # noqa: PTH103, the same
+    except FileExistsError:
+        if not os.path.isdir(path):  # noqa: PTH112, the same
+            raise
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _apply(out: Path, journal: Path, paths: Iterable[str]) -> None:
+    """Move the journal's files into place, the manifest last, then drop the journal."""
+    made: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        if folder not in made:
+            _make_folder(f"{out}/{folder}")
+            made.add(folder)
+        if path != MANIFEST:
+            os.rename(f"{journal}/{path}", f"{out}/{path}")  # noqa: PTH104, tens of thousands
+    (journal / MANIFEST).rename(out / MANIFEST)
+    shutil.rmtree(journal)
+
+
+def recover(out: Path) -> None:
+    """Finish what a killed writer had committed; what it had only staged is dropped."""
+    journal = out / JOURNAL
+    if (journal / MANIFEST).is_file():
+        _apply(out, journal, [*_files_below(journal), MANIFEST])
+    elif journal.is_dir():
+        shutil.rmtree(journal)  # the manifest was the last to be moved
+
+
+def _files_below(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    )
+
+
+def files_in(out: Path, *, known: Container[str] = ()) -> Iterator[str]:
+    """Yield all generated files below `out/`, as paths relative to it, without the manifest.
+
+    ``known`` are folders of one node or service into which the caller need not look.
+    """
+    for part in (NODES, SERVICES):
+        for entry in _entries(out, part):
+            path = f"{part}/{entry.name}"
+            if path not in known:
+                yield from _files_at(out, path, entry)
+
+
+def _files_at(out: Path, path: str, entry: os.DirEntry[str]) -> Iterator[str]:
+    if not entry.is_dir(follow_symlinks=False):
+        yield path
+        return
+    for inner in _entries(out, path):
+        yield from _files_at(out, f"{path}/{inner.name}", inner)
+
+
+def _entries(out: Path, folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(f"{out}/{folder}") as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _output_error(out, error) from error
+
+
+def remove_files(out: Path, paths: Iterable[str]) -> None:
+    """Remove files and the folders that this leaves empty."""
+    folders: set[Path] = set()
+    for path in paths:
+        target = out / path
+        target.unlink(missing_ok=True)
+        folders.add(target.parent)
+    for folder in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):  # something of somebody else's is in it
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def _as_output_error(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _output_error(out, error) from error
+
+
+def _output_error(out: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f'cannot write "{out}": {error.strerror or error}',
+        hint="nothing was changed in it"
+        if not (out / JOURNAL).exists()
+        else "the change is complete but not everything is in its place; build again to finish it",
+    )

