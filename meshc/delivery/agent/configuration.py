@@ -1,0 +1,167 @@
+"""What a node's set of files says: its resources, and under which name Envoy counts each file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NewType
+
+from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, NODE_FILES
+from meshc.delivery.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Subscription = NewType("Subscription", str)
+"""Prefix of a subscription's counters, with the final dot: ``cluster_manager.cds.``."""
+
+CDS_SUBSCRIPTION = Subscription("cluster_manager.cds.")
+LDS_SUBSCRIPTION = Subscription("listener_manager.lds.")
+
+Resources = dict[str, dict[str, Any]]
+"""Listeners or clusters by name, in the order of their file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A node's files and what is in those that the delivery must understand.
+
+    ``root`` is how Envoy's configuration names the directory, with the final slash.
+    """
+
+    files: Mapping[str, bytes]
+    root: str
+    bootstrap: Mapping[str, Any]
+    clusters: Resources
+    listeners: Resources
+
+    def endpoint_watchers(self, clusters: Resources) -> dict[str, tuple[Subscription, ...]]:
+        """Endpoint files that the clusters refer to, each with the subscriptions to it."""
+        found: dict[str, dict[Subscription, None]] = {}
+        for name, cluster in clusters.items():
+            source = cluster.get("eds_cluster_config", {}).get("eds_config")
+            if path := self._path(source):
+                found.setdefault(path, {})[Subscription(f"cluster.{name}.")] = None
+        return {path: tuple(names) for path, names in found.items()}
+
+    def route_watchers(self, listeners: Resources) -> dict[str, tuple[Subscription, ...]]:
+        """Route files that the listeners refer to, each with the subscriptions to it."""
+        found: dict[str, dict[Subscription, None]] = {}
+        for listener in listeners.values():
+            for manager in _mappings(listener):
+                rds = manager.get("rds")
+                if isinstance(rds, dict) and (path := self._path(rds.get("config_source"))):
+                    name = f"http.{manager.get('stat_prefix')}.rds.{rds.get('route_config_name')}."
+                    found.setdefault(path, {})[Subscription(name)] = None
+        return {path: tuple(names) for path, names in found.items()}
+
+    def watchers(
+        self, clusters: Resources, listeners: Resources
+    ) -> dict[str, tuple[Subscription, ...]]:
+        """All watched files of an Envoy that runs these clusters and listeners."""
+        return {
+            CDS: (CDS_SUBSCRIPTION,),
+            LDS: (LDS_SUBSCRIPTION,),
+            **self.endpoint_watchers(clusters),
+            **self.route_watchers(listeners),
+        }
+
+    def _path(self, source: Any) -> str | None:
+        """Return the file behind a config source, relative to the directory, if it is in it."""
+        if not isinstance(source, dict):
+            return None
+        path = source.get("path_config_source", {}).get("path")
+        if isinstance(path, str) and path.startswith(self.root):
+            return path[len(self.root) :]
+        return None
+
+
+def read_configuration(files: Mapping[str, bytes], *, origin: str) -> Configuration:
+    """Read a complete set of files; ``origin`` names it in errors.
+
+    Raises:
+        DeliveryError: the set is incomplete or holds something that meshc does not write.
+    """
+    for name in NODE_FILES:
+        if name not in files:
+            raise DeliveryError(
+                f'there is no "{name}" in {origin}',
+                hint="lay the files out first: meshc materialize NODE DIRECTORY, and start Envoy",
+            )
+    bootstrap = _parsed(files[BOOTSTRAP], BOOTSTRAP, origin)
+    return Configuration(
+        files=files,
+        root=_root(bootstrap, origin),
+        bootstrap=bootstrap,
+        clusters=_by_name(files[CDS], CDS, origin),
+        listeners=_by_name(files[LDS], LDS, origin),
+    )
+
+
+def version_of(data: bytes) -> str:
+    """Return the ``version_info`` of a file, which Envoy repeats once it has accepted it."""
+    try:
+        version = json.loads(data)["version_info"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        version = None
+    if not isinstance(version, str) or not version:
+        raise DeliveryError("a file has no version, so Envoy could never confirm it")
+    return version
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All strings anywhere in a JSON value: a superset of the names that it refers to."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from texts_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from texts_in(part)
+
+
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _mappings(part)
+
+
+def _parsed(data: bytes, name: str, origin: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DeliveryError(f'"{name}" in {origin} is no JSON: {error}') from error
+    if not isinstance(value, dict):
+        raise DeliveryError(f'"{name}" in {origin} is no JSON object')
+    return value
+
+
+def _root(bootstrap: dict[str, Any], origin: str) -> str:
+    try:
+        path = bootstrap["dynamic_resources"]["lds_config"]["path_config_source"]["path"]
+        if not path.endswith(f"/{LDS}"):
+            raise KeyError(LDS)  # noqa: TRY301, one more way to be no bootstrap of ours
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DeliveryError(
+            f'"{BOOTSTRAP}" in {origin} does not make Envoy watch "{LDS}"',
+            hint="deliver only under an Envoy that was started with meshc's bootstrap",
+        ) from error
+    return str(path[: -len(LDS)])
+
+
+def _by_name(data: bytes, name: str, origin: str) -> Resources:
+    found: Resources = {}
+    resources: Any = _parsed(data, name, origin).get("resources")
+    entries: list[Any] = resources if isinstance(resources, list) else [None]
+    for resource in entries:
+        key = resource.get("name") if isinstance(resource, dict) else None
+        if not isinstance(key, str) or key in found:
+            # Envoy reads an object without resources as "remove everything" and calls it success.
+            raise DeliveryError(f'"{name}" in {origin} is no list of resources with names')
+        found[key] = resource
+    version_of(data)
+    return found

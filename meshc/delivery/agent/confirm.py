@@ -1,0 +1,171 @@
+"""What Envoy made of one rename: accepted, refused, unreadable, or not even noticed."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshc.delivery.agent.admin import SubscriptionState
+from meshc.delivery.errors import AdminError, EnvoyGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from meshc.delivery.agent.admin import EnvoyAdmin
+    from meshc.delivery.agent.configuration import Subscription
+
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 0.05
+
+
+class Outcome(enum.Enum):
+    """The ways in which Envoy can take a file."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    """Refused, but possibly applied in part: good resources changed, absent ones removed."""
+    FAILED = "could not be read"
+    MISSED = "was not noticed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for what, in seconds.
+
+    ``notice`` is how long a rename may go unnoticed by an Envoy that answers otherwise;
+    ``answer`` how long it may say nothing, as it does while it applies thousands of resources;
+    ``warm`` leaves time for a name server that never answers (Envoy gives up after 107 s);
+    ``drain_margin`` is added to the drain time that Envoy was started with.
+    """
+
+    notice: float = 1.0
+    answer: float = 30.0
+    warm: float = 120.0
+    drain_margin: float = 5.0
+    nudges: int = 3
+
+
+def judge(before: SubscriptionState, after: SubscriptionState, version: str) -> Outcome | None:
+    """Tell from the counters before and after a rename what became of it; None: nothing yet."""
+    if after.attempt < before.attempt:
+        before = SubscriptionState()  # Envoy was restarted and counts from zero.
+    if after.version == version and (before.version != version or after.success > before.success):
+        return Outcome.ACCEPTED
+    if after.rejected > before.rejected:
+        return Outcome.REJECTED
+    if after.failure > before.failure:
+        return Outcome.FAILED
+    return None
+
+
+def judge_all(
+    before: Mapping[Subscription, SubscriptionState],
+    after: Mapping[Subscription, SubscriptionState],
+    version: str,
+) -> Outcome | None:
+    """Judge a file by all subscriptions to it that Envoy has.
+
+    Listeners with the same route file share one subscription, counted under the first of them,
+    so a subscription that Envoy does not know is no bad sign.
+    """
+    found = [
+        judge(before.get(name, SubscriptionState()), now, version) for name, now in after.items()
+    ]
+    for bad in (Outcome.REJECTED, Outcome.FAILED):
+        if bad in found:
+            return bad
+    return Outcome.ACCEPTED if found and None not in found else None
+
+
+class Watch:
+    """Looks at the subscriptions to a file before a rename and after it."""
+
+    def __init__(
+        self,
+        admin: EnvoyAdmin,
+        subscriptions: Collection[Subscription],
+        version: str,
+        patience: Patience,
+    ) -> None:
+        self._admin = admin
+        self._names = subscriptions
+        self._version = version
+        self._patience = patience
+        self._before = admin.states(subscriptions)
+
+    def wait(self) -> Outcome:
+        """Wait for the outcome of a rename that has just been made.
+
+        Raises:
+            AdminError: Envoy has stopped answering or is gone.
+        """
+        started = last_answer = time.monotonic()
+        for _ in pauses():
+            try:
+                outcome = self._look()
+            except EnvoyGoneError:
+                raise
+            except AdminError:
+                # The thread that answers is the one that applies; a big file keeps it busy.
+                if time.monotonic() - last_answer > self._patience.answer:
+                    raise
+                continue
+            if outcome is not None:
+                return outcome
+            last_answer = time.monotonic()
+            if last_answer - started > self._patience.notice:
+                return Outcome.MISSED
+        raise AssertionError  # pauses never end
+
+    def _look(self) -> Outcome | None:
+        if all(state.version != self._version for state in self._before.values()):
+            versions = self._admin.versions()
+            seen = [versions.get(f"{name}version_text") for name in self._names]
+            if {version for version in seen if version is not None} == {self._version}:
+                return Outcome.ACCEPTED
+        return judge_all(self._before, self._admin.states(self._names), self._version)
+
+
+def never() -> bool:
+    """Say that nobody is in a hurry."""
+    return False
+
+
+def await_zero(
+    count: Callable[[], int],
+    limit_s: float,
+    patience: Patience,
+    should_hurry: Callable[[], bool] = never,
+) -> bool:
+    """Wait until a count of Envoy's is zero; False where it is not in time, or must not wait.
+
+    Raises:
+        AdminError: Envoy has stopped answering or is gone.
+    """
+    started = last_answer = time.monotonic()
+    for _ in pauses():
+        try:
+            left = count()
+        except EnvoyGoneError:
+            raise
+        except AdminError:
+            if time.monotonic() - last_answer > patience.answer:
+                raise
+            continue
+        last_answer = time.monotonic()
+        if not left:
+            return True
+        if last_answer - started > limit_s or should_hurry():
+            return False
+    raise AssertionError  # pauses never end
+
+
+def pauses() -> Iterator[None]:
+    """Sleep a little longer between any two rounds, for ever."""
+    pause = _FIRST_PAUSE_S
+    while True:
+        yield
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -1,0 +1,312 @@
+"""Bring a node's files under its running Envoy, or leave everything as it was.
+
+A listener whose address another one takes over is removed for a moment, because Envoy cannot
+swap addresses.  Anything else is replaced without refusing a connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Never, assert_never
+
+from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
+from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
+from meshc.delivery.agent.configuration import Configuration, read_configuration, version_of
+from meshc.delivery.agent.confirm import Outcome, Patience, Watch, await_zero, never
+from meshc.delivery.agent.host_files import expected_of, stale_among
+from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
+from meshc.delivery.agent.swap import put_file, read_files, remove_file, sole_writer
+from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from meshc.artifact.store import NodeBundle
+    from meshc.delivery.agent.steps import Step
+
+_PATIENCE = Patience()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryResult:
+    """What a delivery did.
+
+    ``left_clusters`` could not be dropped yet, because listeners that may use them are still
+    draining; the next delivery drops them.
+    """
+
+    has_changed: bool
+    written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    left_clusters: tuple[str, ...] = ()
+    needs_restart: bool = False
+    seconds: float = 0.0
+
+
+def deliver(
+    bundle: NodeBundle,
+    directory: Path,
+    *,
+    patience: Patience = _PATIENCE,
+    admin: EnvoyAdmin | None = None,
+    should_hurry: Callable[[], bool] = never,
+) -> DeliveryResult:
+    """Bring a bundle under the Envoy that runs on a directory; returns once Envoy has confirmed.
+
+    Where Envoy runs exactly these files already, nothing is touched.  ``admin`` is found in the
+    bootstrap that Envoy was started with, unless it is given.  Once ``should_hurry`` says so,
+    nothing that can be done later is waited for: clusters that draining listeners use are left,
+    and what is still warming is taken back.
+
+    Raises:
+        RefusedError: Envoy did not accept a file; the previous files are back.
+        DeliveryError: there is nothing to deliver to, the disk refuses, or Envoy went away.
+    """
+    started = time.monotonic()
+    with sole_writer(directory):
+        old = read_configuration(read_files(directory), origin=f'"{directory}"')
+        new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
+        check_complete(new, bundle.node)
+        admin = admin or EnvoyAdmin(AdminAddress.from_bootstrap(old.bootstrap))
+        info = admin.server_info()
+        if info.node != bundle.node:
+            raise DeliveryError(
+                f'the Envoy at {admin.address} is node "{info.node}", not "{bundle.node}"',
+                hint="deliver each node's files to its own host",
+            )
+        steps = plan_steps(
+            old, new, stale=stale_files(old, admin.versions()), is_draining=admin.draining() > 0
+        )
+        delivery = _Delivery(
+            directory=directory,
+            node=bundle.node,
+            admin=admin,
+            patience=patience,
+            drain_limit_s=info.drain_time_s + patience.drain_margin,
+            files=dict(old.files),
+            should_hurry=should_hurry,
+        )
+        delivery.run(steps)
+        if steps:
+            delivery.run(_overlooked(new, admin))
+    return DeliveryResult(
+        has_changed=bool(steps),
+        written=tuple(dict.fromkeys(delivery.written)),
+        removed=tuple(delivery.removed),
+        left_clusters=delivery.left_clusters,
+        needs_restart=old.files[BOOTSTRAP] != new.files[BOOTSTRAP],
+        seconds=time.monotonic() - started,
+    )
+
+
+def check_complete(new: Configuration, node: str) -> None:
+    """Refuse a bundle that could not be confirmed, before anything is touched."""
+    for path in new.watchers(new.clusters, new.listeners):
+        if path not in new.files:
+            raise DeliveryError(f'the bundle of "{node}" refers to "{path}" and does not have it')
+        version_of(new.files[path])
+
+
+def stale_files(there: Configuration, versions: Mapping[str, str]) -> frozenset[str]:
+    """Files that lie on disk and that Envoy says it does not run."""
+    return stale_among(expected_of(there), versions)
+
+
+def _overlooked(new: Configuration, admin: EnvoyAdmin) -> tuple[Step, ...]:
+    """Return steps for what Envoy does not run after all, such as a shared, older subscription."""
+    stale = stale_files(new, admin.versions()) - {CDS}  # wider than the bundle's while draining
+    return plan_steps(new, new, stale=stale)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Delivery:
+    """Runs steps and remembers how to undo them; ``files`` is what lies on disk at any time."""
+
+    directory: Path
+    node: str
+    admin: EnvoyAdmin
+    patience: Patience
+    drain_limit_s: float
+    files: dict[str, bytes]
+    should_hurry: Callable[[], bool] = never
+    written: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    left_clusters: tuple[str, ...] = ()
+    _undo: list[tuple[Put, bytes | None]] = field(default_factory=list)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Run the steps in order; puts everything back and raises where one does not succeed."""
+        try:
+            for step in steps:
+                if not self._run(step):
+                    return
+        except DeliveryError as error:
+            self._put_back(error)
+
+    def _run(self, step: Step) -> bool:
+        """Run one step; False where the rest has to wait for the next delivery."""
+        match step:
+            case Put():
+                self._put(step)
+            case AwaitWarm():
+                self._await_warm()
+            case AwaitDrain():
+                if not self._await_drained():
+                    self.left_clusters = step.clusters
+                    return False
+            case Remove():
+                remove_file(self.directory, step.path)
+                del self.files[step.path]
+                self.removed.append(step.path)
+            case _:
+                assert_never(step)
+        return True
+
+    def _put(self, step: Put) -> None:
+        self._undo.append((step, self.files.get(step.path)))
+        outcome = self._write(step, step.data)
+        if outcome is not Outcome.ACCEPTED:
+            raise self._refused(step, outcome)
+        self.written.append(step.path)
+
+    def _write(self, step: Put, data: bytes) -> Outcome:
+        """Put bytes into place and wait for Envoy's answer, waking it where it sleeps."""
+        outcome = Outcome.ACCEPTED
+        for _ in range(1 + self.patience.nudges):
+            watch = None
+            if step.subscriptions:
+                watch = Watch(self.admin, step.subscriptions, version_of(data), self.patience)
+            put_file(self.directory, step.path, data)
+            self.files[step.path] = data
+            if watch is None:
+                return outcome
+            outcome = watch.wait()
+            if outcome is not Outcome.MISSED:
+                break
+        return outcome
+
+    def _await_drained(self) -> bool:
+        return await_zero(self.admin.draining, self.drain_limit_s, self.patience, self.should_hurry)
+
+    def _await_warm(self) -> None:
+        is_warm = await_zero(
+            self.admin.warming, self.patience.warm, self.patience, self.should_hurry
+        )
+        if not is_warm and self.should_hurry():
+            raise DeliveryError(
+                f'clusters or listeners of "{self.node}" were still warming when something else '
+                "had to be done",
+            )
+        if not is_warm:
+            raise DeliveryError(
+                f'clusters or listeners of "{self.node}" were still warming after '
+                f"{self.patience.warm:.0f} s",
+                hint=f"see http://{self.admin.address}/config_dump: names that do not resolve, "
+                "or health checks that never pass",
+            )
+
+    def _refused(self, step: Put, outcome: Outcome) -> RefusedError:
+        resources, reasons = self._blamed(step, outcome)
+        where = f'"{step.path}" of "{self.node}"'
+        match outcome:
+            case Outcome.MISSED:
+                text = f"Envoy does not notice {where}, even when it is put in place again"
+                hint = "the directory was replaced while Envoy ran; restart Envoy"
+            case Outcome.FAILED:
+                text = f"Envoy cannot read {where}"
+                hint = "its log says why"
+            case _:
+                text = f"Envoy refuses {where}" + "".join(f": {reason}" for reason in reasons)
+                hint = "its log says more" if reasons else "its log says why"
+        return RefusedError(
+            text,
+            path=step.path,
+            reasons=reasons,
+            resources=resources,
+            is_answer=outcome is not Outcome.MISSED,
+            hint=hint,
+        )
+
+    def _blamed(self, step: Put, outcome: Outcome) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of refused resources, and Envoy's reasons, as far as it tells them."""
+        if outcome is not Outcome.REJECTED:
+            return (), ()
+        try:
+            if step.path == LDS:
+                found = self.admin.listener_errors()
+                return tuple(filter(None, found)), tuple(found.values())
+            if step.path == CDS:
+                return self._clusters_not_taken(step), ()
+        except (AdminError, DeliveryError):
+            pass
+        return (), ()
+
+    def _clusters_not_taken(self, step: Put) -> tuple[str, ...]:
+        """Return changed clusters that Envoy does not have in this version; it names none."""
+        put_version = version_of(step.data)
+        before = {one["name"]: one for one in self._clusters(self._undo[-1][1])}
+        has = self.admin.cluster_versions()
+        return tuple(
+            one["name"]
+            for one in self._clusters(step.data)
+            if before.get(one["name"]) != one and has.get(one["name"]) != put_version
+        )
+
+    def _clusters(self, data: bytes | None) -> list[dict[str, Any]]:
+        found = json.loads(data or b"{}").get("resources", [])
+        return [one for one in found if isinstance(one, dict) and isinstance(one.get("name"), str)]
+
+    def _put_back(self, error: DeliveryError) -> Never:
+        """Undo what was done, in reverse order, and raise what led to it with what came of it."""
+        problems: list[DeliveryError] = []
+        is_gone = isinstance(error, EnvoyGoneError)
+        replaced = [
+            (put, previous)
+            for put, previous in reversed(self._undo)
+            if self.files.get(put.path) != previous
+        ]
+        self._undo.clear()
+        for put, previous in replaced:
+            if previous is None:
+                continue
+            try:
+                self._restore(put, previous, is_confirmed=not is_gone)
+            except DeliveryError as problem:
+                problems.append(problem)
+                is_gone = is_gone or isinstance(problem, AdminError)
+        error.is_restored = not problems
+        if problems:
+            error.message += f"; putting the previous files back failed too: {problems[0].message}"
+        else:
+            for put, previous in replaced:
+                if previous is None:
+                    with contextlib.suppress(DeliveryError):  # nobody refers to it any more
+                        remove_file(self.directory, put.path)
+            error.message += "; the previous files were put back" if replaced else ""
+        error.args = (error.message,)
+        raise error
+
+    def _restore(self, put: Put, previous: bytes, *, is_confirmed: bool) -> None:
+        """Put one previous file back, also under an Envoy that no longer answers."""
+        step = Put(
+            path=put.path,
+            data=previous,
+            does="put back",
+            subscriptions=put.subscriptions if is_confirmed else (),
+        )
+        try:
+            if put.path == CDS and is_confirmed:
+                # Listeners that were taken back may still send to clusters that are about to go.
+                is_drained = self._await_drained()
+                if not is_drained and self.should_hurry():
+                    return  # a wider set of clusters is complete too; the next delivery prunes it
+            outcome = self._write(step, previous)
+        except AdminError:
+            put_file(self.directory, put.path, previous)
+            raise
+        if outcome is not Outcome.ACCEPTED:
+            raise self._refused(step, outcome)

@@ -1,0 +1,201 @@
+"""Generations on this host's disk: what was fetched, kept through crashes and power cuts.
+
+A file that several generations share is stored once, under its digest, so a change of one file
+costs one file.  A generation is a list of digests; its name is the digest of that list, so it is
+the same for every build in which nothing changes for this node.
+
+    <state>/generations/<digest>.json      the list, with where it came from
+    <state>/generations/<digest>.file      a file
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NewType
+
+from meshc.artifact.manifest import file_digest
+from meshc.artifact.store import NodeBundle
+from meshc.delivery.agent.durable import NEW, make_folder, sync_folder, write_file
+from meshc.delivery.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+Generation = NewType("Generation", str)
+"""Digest of a node's files, with their paths."""
+
+_LIST, _FILE = ".json", ".file"
+_PRIVATE = 0o600
+_SHORT = 12
+
+
+def generation_of(digests: Mapping[str, str]) -> Generation:
+    """Name a set of files, given the digest of each by path."""
+    lines = "".join(f"{path} {digests[path]}\n" for path in sorted(digests))
+    return Generation(hashlib.sha256(lines.encode()).hexdigest())
+
+
+def digests_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the digest of each file."""
+    return {path: file_digest(data) for path, data in files.items()}
+
+
+def short(generation: str) -> str:
+    """Return what people read and type of a generation's name."""
+    return generation[:_SHORT]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A generation as it lies on disk."""
+
+    generation: Generation
+    build: str
+    digests: Mapping[str, str]
+    origins: Mapping[str, Any] = field(default_factory=dict)
+    drain_time: str = ""
+    fetched: float = 0.0
+
+
+class Generations:
+    """The store; damaged entries count as missing, and nothing here ever touches the target."""
+
+    def __init__(self, state: Path, node: str) -> None:
+        self.folder = state / "generations"
+        self._node = node
+
+    def prepare(self) -> None:
+        """Make the folder and clear away what a killed process was writing."""
+        with _as_delivery_error(self.folder):
+            make_folder(self.folder, 0o700)
+            for entry in os.scandir(self.folder):
+                if entry.name.endswith(NEW):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(entry.path)  # noqa: PTH108
+
+    def add(self, bundle: NodeBundle, *, fetched: float) -> Generation:
+        """Store a bundle; when this returns, a power cut does not lose it."""
+        digests = digests_of(bundle.files)
+        generation = generation_of(digests)
+        content = {
+            "node": bundle.node,
+            "build": bundle.generation,
+            "files": digests,
+            "origins": bundle.origins,
+            "drain_time": bundle.drain_time,
+            "fetched": fetched,
+        }
+        with _as_delivery_error(self.folder):
+            for path, digest in digests.items():
+                if self.file(digest) is None:
+                    place = self.folder / f"{digest}{_FILE}"
+                    write_file(place, bundle.files[path], mode=_PRIVATE)
+            text = json.dumps(content, sort_keys=True).encode()
+            write_file(self.folder / f"{generation}{_LIST}", text, mode=_PRIVATE)
+            sync_folder(self.folder)
+        return generation
+
+    def file(self, digest: str) -> bytes | None:
+        """Return a stored file, if it is there and what its name says."""
+        try:
+            data = (self.folder / f"{digest}{_FILE}").read_bytes()
+        except OSError:
+            return None
+        return data if file_digest(data) == digest else None
+
+    def describe(self, generation: str) -> Stored | None:
+        """Return what is known about a generation, without its files."""
+        try:
+            content = json.loads((self.folder / f"{generation}{_LIST}").read_bytes())
+            digests = {str(path): str(digest) for path, digest in content["files"].items()}
+            if content["node"] != self._node or generation_of(digests) != generation:
+                return None
+            return Stored(
+                generation=Generation(generation),
+                build=str(content["build"]),
+                digests=digests,
+                origins=dict(content["origins"]),
+                drain_time=str(content["drain_time"]),
+                fetched=float(content["fetched"]),
+            )
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            return None
+
+    def load(self, generation: str) -> NodeBundle | None:
+        """Return a whole generation; None where anything of it is missing or damaged."""
+        stored = self.describe(generation)
+        if stored is None:
+            return None
+        files: dict[str, bytes] = {}
+        for path, digest in stored.digests.items():
+            data = self.file(digest)
+            if data is None:
+                return None
+            files[path] = data
+        return NodeBundle(
+            node=self._node,
+            generation=stored.build,
+            files=files,
+            origins=stored.origins,
+            drain_time=stored.drain_time,
+        )
+
+    def all(self) -> tuple[Stored, ...]:
+        """All readable generations, the newest first."""
+        try:
+            names = [entry.name for entry in os.scandir(self.folder)]
+        except OSError:
+            return ()
+        found = [
+            stored
+            for name in names
+            if name.endswith(_LIST) and (stored := self.describe(name.removesuffix(_LIST)))
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.fetched, one.generation)))
+
+    def find(self, text: str) -> Generation:
+        """Return the generation, or the build, whose name starts like this.
+
+        Raises:
+            DeliveryError: there is none, or more than one.
+        """
+        found = {
+            one.generation
+            for one in self.all()
+            if one.generation.startswith(text) or one.build.startswith(text)
+        }
+        if len(found) == 1:
+            return found.pop()
+        kept = ", ".join(short(one.generation) for one in self.all()) or "none"
+        what = "no generation" if not found else "more than one generation"
+        raise DeliveryError(f'{what} here starts with "{text}"', hint=f"kept are: {kept}")
+
+    def prune(self, keep: int, needed: Collection[str]) -> None:
+        """Forget all but the newest generations and those that are needed."""
+        with _as_delivery_error(self.folder):
+            stored = self.all()
+            kept = [one for one in stored if one.generation in needed]
+            kept += [one for one in stored if one not in kept][: max(0, keep - len(kept))]
+            names = {f"{one.generation}{_LIST}" for one in kept}
+            names |= {f"{digest}{_FILE}" for one in kept for digest in one.digests.values()}
+            # Lists go before files: a list without its files would be a damaged generation.
+            doomed = [e.name for e in os.scandir(self.folder) if e.name not in names]
+            for name in sorted(doomed, key=lambda name: (not name.endswith(_LIST), name)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.folder / name)  # noqa: PTH108
+
+
+@contextlib.contextmanager
+def _as_delivery_error(folder: Path) -> Any:
+    try:
+        yield
+    except OSError as error:
+        raise DeliveryError(
+            f'cannot keep generations in "{folder}": {error.strerror or error}',
+            hint="see whether the disk is full or read-only; what Envoy runs is not touched",
+        ) from error

@@ -1,0 +1,131 @@
+"""Count file subscriptions: Envoy takes an inotify instance for each, and aborts without one.
+
+The kernel counts per user, over all processes, so what others of that user hold matters too.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshc.delivery.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from meshc.delivery.agent.configuration import Configuration
+
+_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+_PROC = Path("/proc")
+_MARK = "anon_inode:inotify"
+_RESERVE = 2
+"""Left for whoever comes next, such as this agent's own watch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Inotify instances of one user: how many there may be, how many are held.
+
+    ``used`` counts processes that this one may look into; ``is_complete`` says that these are
+    all of the user's.
+    """
+
+    limit: int
+    used: int
+    is_complete: bool
+
+
+def subscriptions_of(there: Configuration) -> int:
+    """Count the subscriptions of an Envoy that runs this configuration."""
+    return sum(len(found) for found in there.watchers(there.clusters, there.listeners).values())
+
+
+def new_subscriptions(old: Configuration, new: Configuration) -> int:
+    """Count what an Envoy opens while it goes from one to the other; old ones stay for a while."""
+
+    def names(there: Configuration) -> set[tuple[str, str]]:
+        watchers = there.watchers(there.clusters, there.listeners)
+        return {(path, str(name)) for path, found in watchers.items() for name in found}
+
+    return len(names(new) - names(old))
+
+
+def instances_limit(limit: Path = _LIMIT) -> int | None:
+    """Return how many instances a user may have; None where the system does not tell."""
+    try:
+        return int(limit.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def room_of(uid: int, *, proc: Path = _PROC, limit: Path = _LIMIT) -> Room | None:
+    """Look at a user's instances; None where the system does not tell its limit."""
+    most = instances_limit(limit)
+    if most is None:
+        return None
+    used = 0
+    is_complete = True
+    for entry in os.scandir(proc):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            if entry.stat().st_uid != uid:
+                continue
+            used += _instances(f"{entry.path}/fd")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It has just ended.
+        except OSError:
+            is_complete = False
+    return Room(limit=most, used=used, is_complete=is_complete)
+
+
+def _instances(folder: str) -> int:
+    count = 0
+    for name in os.listdir(folder):  # noqa: PTH208, thousands of them
+        try:
+            count += os.readlink(f"{folder}/{name}") == _MARK  # noqa: PTH115
+        except FileNotFoundError:
+            continue
+    return count
+
+
+def envoy_user(proc: Path = _PROC) -> int:
+    """Return the user of the Envoy on this host; this process's own where none is seen."""
+    for entry in os.scandir(proc):
+        if entry.name.isdecimal():
+            try:
+                name = (proc / entry.name / "comm").read_text().strip()
+                if name == "envoy":
+                    return entry.stat().st_uid
+            except OSError:
+                continue
+    return os.geteuid()
+
+
+def check_room(old: Configuration, new: Configuration) -> None:
+    """Refuse what would make the running Envoy abort.
+
+    Raises:
+        DeliveryError: there are not enough inotify instances; nothing has been touched.
+    """
+    more = new_subscriptions(old, new)
+    if not more:
+        return
+    room = room_of(envoy_user())
+    if room is None:
+        return
+    held = max(room.used, 0 if room.is_complete else subscriptions_of(old))
+    if held + more + _RESERVE > room.limit:
+        raise DeliveryError(
+            f"Envoy would watch {more} more files, each takes an inotify instance, and "
+            f"{held} of this user's {room.limit} are taken: a running Envoy would abort",
+            hint=f"sysctl fs.inotify.max_user_instances={_next_limit(held + more)}, and write it "
+            "into /etc/sysctl.d",
+        )
+
+
+def _next_limit(needed: int) -> int:
+    limit = 512
+    while limit < 2 * needed:
+        limit *= 2
+    return limit

@@ -1,0 +1,204 @@
+"""Metrics in Prometheus' text format, on a Unix socket or a loopback address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshc.delivery.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from meshc.delivery.agent.admin import AdminAddress
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_REQUEST_LIMIT_S = 2.0
+_MAX_REQUEST = 8 * 1024
+_OK, _NOT_FOUND, _WRONG_METHOD = "200 OK", "404 Not Found", "405 Method Not Allowed"
+
+
+@dataclass(slots=True)
+class Metrics:
+    """What is counted; written by the agent's loop, read by the server's thread."""
+
+    node: str
+    deliveries: dict[str, int] = field(
+        default_factory=lambda: {"delivered": 0, "rejected": 0, "held": 0, "failed": 0}
+    )
+    source_errors: int = 0
+    envoy_restarts: int = 0
+    nudges: int = 0
+    last_success: float = 0.0
+    started: float = 0.0
+    state: str = "starting"
+    is_confirmed: bool = False
+    desired: str = ""
+    delivered: str = ""
+    quarantined: int = 0
+    subscriptions: int = 0
+    inotify_limit: int = 0
+    _counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    _sum: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count a delivery that took so long from the change to Envoy's word."""
+        place = next((i for i, edge in enumerate(BUCKETS) if seconds <= edge), len(BUCKETS))
+        self._counts[place] += 1
+        self._sum += seconds
+
+    def render(self, states: tuple[str, ...]) -> str:
+        """Write everything down."""
+        return "\n".join([*self._lines(states), ""])
+
+    def _lines(self, states: tuple[str, ...]) -> Iterator[str]:
+        name = "meshc_agent_delivery_seconds"
+        yield from _head(name, "histogram", "From a change at the source to Envoy's word.")
+        total = 0
+        for edge, count in zip((*BUCKETS, "+Inf"), self._counts, strict=True):
+            total += count
+            yield f'{name}_bucket{{le="{edge}"}} {total}'
+        yield f"{name}_sum {self._sum:.6f}"
+        yield f"{name}_count {total}"
+        name = "meshc_agent_deliveries_total"
+        yield from _head(name, "counter", "Generations, by what became of them.")
+        for outcome, count in self.deliveries.items():
+            yield f'{name}{{outcome="{outcome}"}} {count}'
+        name = "meshc_agent_state"
+        yield from _head(name, "gauge", "1 for the state that the agent is in.")
+        for state in states:
+            yield f'{name}{{state="{state}"}} {int(state == self.state)}'
+        name = "meshc_agent_generation_info"
+        yield from _head(name, "gauge", "Which generation the source has, and which Envoy runs.")
+        node = _escaped(self.node)
+        yield (
+            f'{name}{{node="{node}",desired="{_escaped(self.desired)}",'
+            f'delivered="{_escaped(self.delivered)}"}} 1'
+        )
+        for name, kind, help_text, value in (
+            ("source_errors_total", "counter", "Fetches that gave nothing.", self.source_errors),
+            (
+                "envoy_restarts_total",
+                "counter",
+                "Envoy processes that came anew.",
+                self.envoy_restarts,
+            ),
+            (
+                "nudges_total",
+                "counter",
+                "Deliveries repeated because Envoy or the disk had something else.",
+                self.nudges,
+            ),
+            (
+                "confirmed",
+                "gauge",
+                "1 while Envoy says that it runs what was delivered.",
+                int(self.is_confirmed),
+            ),
+            (
+                "quarantined_generations",
+                "gauge",
+                "Generations that Envoy refused.",
+                self.quarantined,
+            ),
+            (
+                "last_success_timestamp_seconds",
+                "gauge",
+                "When Envoy last accepted a generation.",
+                self.last_success,
+            ),
+            ("start_time_seconds", "gauge", "When the agent was started.", self.started),
+            (
+                "file_subscriptions",
+                "gauge",
+                "Files that Envoy watches, an inotify instance each.",
+                self.subscriptions,
+            ),
+            ("inotify_instances_limit", "gauge", "The limit of this host.", self.inotify_limit),
+        ):
+            yield from _head(f"meshc_agent_{name}", kind, help_text)
+            yield f"meshc_agent_{name} {value}"
+
+
+def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+class MetricsServer:
+    """Answers one reader at a time, from a thread of its own that ends with the process."""
+
+    def __init__(self, address: AdminAddress, render: Callable[[], str]) -> None:
+        self._address = address
+        self._render = render
+        self._socket = self._listen()
+        threading.Thread(target=self._serve, name="metrics", daemon=True).start()
+
+    def _listen(self) -> socket.socket:
+        host, port = self._address.host, self._address.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(socket.AF_UNIX if self._address.is_pipe else family)
+        try:
+            if self._address.is_pipe:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(host)  # noqa: PTH108, of one that was killed; the lock says so
+                listener.bind(host)
+                os.chmod(host, 0o660)  # noqa: PTH101
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((host, port))
+            listener.listen(8)
+        except OSError as error:
+            listener.close()
+            raise DeliveryError(
+                f"cannot serve metrics at {self._address}: {error.strerror or error}",
+                hint="choose another place with --metrics, or none",
+            ) from error
+        return listener
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            with contextlib.suppress(OSError), connection:
+                connection.settimeout(_REQUEST_LIMIT_S)
+                connection.sendall(self._answer(connection))
+
+    def _answer(self, connection: socket.socket) -> bytes:
+        request = b""
+        while b"\r\n\r\n" not in request and len(request) < _MAX_REQUEST:
+            piece = connection.recv(_MAX_REQUEST)
+            if not piece:
+                break
+            request += piece
+        method, _, rest = request.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        status, body = _OK, b""
+        if method != b"GET":
+            status = _WRONG_METHOD
+        elif path != b"/metrics":
+            status = _NOT_FOUND
+        else:
+            body = self._render().encode()
+        return (
+            f"HTTP/1.1 {status}\r\nContent-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        ).encode() + body
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._socket.close()
+        if self._address.is_pipe:
+            with contextlib.suppress(OSError):
+                os.unlink(self._address.host)  # noqa: PTH108

