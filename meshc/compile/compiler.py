@@ -12,7 +12,7 @@ from meshc.compile.endpoint import endpoints_resource
 from meshc.compile.listener import listener_resource
 from meshc.compile.resources import ResourceSet
 from meshc.compile.route import routes_resource
-from meshc.compile.tracing import tracing_cluster
+from meshc.compile.tracing import has_own_spans, tracing_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from meshc.compile.interfaces import CompileContext
     from meshc.compile.resources import Message, Resource
     from meshc.plan.types import (
-        ChainPlan,
         ClusterPlan,
         ListenerPlan,
         NodePlan,
@@ -61,7 +60,8 @@ class Compiler:
     def __init__(self, context: CompileContext, on_new: Callable[[Resource], None]) -> None:
         self.context = context
         self._on_new = on_new
-        self._filters: dict[str, list[Message]] = {}
+        self._has_own_spans = has_own_spans(context)
+        self._filters: dict[tuple[str, str | None], list[Message]] = {}
         self._clusters: dict[int, tuple[ClusterPlan, Resource]] = {}
         self._listeners: dict[int, tuple[ListenerPlan, Resource]] = {}
         self._cluster_sets: dict[NodeShape, ResourceSet] = {}
@@ -107,17 +107,19 @@ class Compiler:
         known = self._listeners.get(id(plan))
         if known is not None:
             return known[1]
-        resource = self._new(listener_resource(plan, self._network_filters(plan.chain)))
+        resource = self._new(listener_resource(plan, self._network_filters(plan)))
         self._listeners[id(plan)] = (plan, resource)
         return resource
 
-    def _network_filters(self, chain: ChainPlan) -> list[Message]:
+    def _network_filters(self, plan: ListenerPlan) -> list[Message]:
         """Compile the filters of a chain; its name is its identity, on whichever node."""
-        name = names.chain_name(chain)
-        known = self._filters.get(name)
+        chain, own = plan.chain, plan.own_service
+        key = (names.chain_name(chain), own if self._has_own_spans else None)
+        known = self._filters.get(key)
         if known is None:
             compiler = self.context.protocols[chain.protocol].compiler
-            known = self._filters[name] = compiler.network_filters(chain, self.context)
+            known = compiler.network_filters(chain, self.context, own_service=own)
+            self._filters[key] = known
         return known
 
     def _cluster_set(self, plan: NodePlan) -> ResourceSet:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from meshc.compile.interfaces import CompileContext
     from meshc.compile.resources import Message
+    from meshc.model.mesh import ServiceName
     from meshc.plan.types import ChainPlan, ClusterPlan
 
 _MANAGER = (
@@ -39,11 +40,15 @@ _HTTP2_PING_TIMEOUT = "10s"
 
 
 def connection_manager(
-    chain: ChainPlan, context: CompileContext, *, filters: Sequence[Message] = ()
+    chain: ChainPlan,
+    context: CompileContext,
+    *,
+    own_service: ServiceName,
+    filters: Sequence[Message] = (),
 ) -> Message:
     """Return the HTTP connection manager of a chain as a network filter.
 
-    ``filters`` come before the router, which must be last.
+    ``filters`` come before the router, which must be last; spans are those of ``own_service``.
     """
     manager: Message = {
         "@type": _MANAGER,
@@ -68,7 +73,7 @@ def connection_manager(
     logs = access_log(chain, context)
     if logs:
         manager["access_log"] = logs
-    tracing = hcm_tracing(context)
+    tracing = hcm_tracing(context, own_service)
     if tracing is not None:
         manager["tracing"] = tracing
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}

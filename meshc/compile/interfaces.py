@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meshc.compile.resources import Message
+    from meshc.model.mesh import ServiceName
     from meshc.plan.types import ChainPlan, ClusterPlan, PolicyBinding
     from meshc.spec.schema import MeshSpec
     from meshc.spec.slices import PolicySpec, ProtocolSpec, Scope
@@ -21,8 +22,13 @@ Edit = Callable[[Any, "Message"], None]
 class ProtocolCompiler(Protocol):
     """What one protocol means in Envoy."""
 
-    def network_filters(self, chain: ChainPlan, context: CompileContext) -> list[Message]:
-        """Return the network filters of a filter chain; the last one ends it."""
+    def network_filters(
+        self, chain: ChainPlan, context: CompileContext, *, own_service: ServiceName
+    ) -> list[Message]:
+        """Return the network filters of a filter chain; the last one ends it.
+
+        ``own_service`` is the one whose host the listener is on: the caller, outbound.
+        """
 
     def cluster_options(self, cluster: ClusterPlan) -> Message:
         """Return the cluster fields that this protocol needs."""

@@ -10,6 +10,7 @@ from meshc.compile.resources import CLUSTER, Message, Resource
 
 if TYPE_CHECKING:
     from meshc.compile.interfaces import CompileContext
+    from meshc.model.mesh import ServiceName
     from meshc.spec.fields import HostPort
     from meshc.spec.origin import Origin
     from meshc.spec.schema import TracingSpec
@@ -20,19 +21,25 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _EXPORT_TIMEOUT = "1s"
 
 
-def hcm_tracing(context: CompileContext) -> Message | None:
+def has_own_spans(context: CompileContext) -> bool:
+    """Whether the tracing part differs between callers, so that their filters do too."""
+    tracing = context.settings.tracing
+    return tracing is not None and tracing.open_telemetry is not None
+
+
+def hcm_tracing(context: CompileContext, own_service: ServiceName) -> Message | None:
     """Return the tracing part of a connection manager, None where the mesh traces nothing."""
     tracing = context.settings.tracing
     if tracing is None:
         return None
     return {
-        "provider": _provider(tracing),
+        "provider": _provider(tracing, own_service),
         # Only new traces are sampled; a decision made by the caller is always followed.
         "random_sampling": {"value": float(tracing.sampling)},
     }
 
 
-def _provider(tracing: TracingSpec) -> Message:
+def _provider(tracing: TracingSpec, own_service: ServiceName) -> Message:
     if tracing.zipkin is not None:
         return {
             "name": "envoy.tracers.zipkin",
@@ -54,6 +61,8 @@ def _provider(tracing: TracingSpec) -> Message:
                 "envoy_grpc": {"cluster_name": names.tracing_cluster_name("opentelemetry")},
                 "timeout": _EXPORT_TIMEOUT,
             },
+            # Zipkin takes the cluster of Envoy's node; here it would be "unknown_service:envoy".
+            "service_name": own_service,
         },
     }
 

@@ -101,6 +101,11 @@ class ListenerPlan:
     chain: ChainPlan
     origin: Origin = field(compare=False, repr=False)
 
+    @property
+    def own_service(self) -> ServiceName:
+        """The service whose application is on the same host."""
+        return self.service if self.consumer is None else self.consumer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePlan:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.case import CASES
 
 if TYPE_CHECKING:
@@ -54,10 +52,6 @@ def test_a_service_that_is_looked_up_is_waited_for_but_not_long() -> None:
     assert (resolver["query_timeout_seconds"], resolver["query_tries"]) == (1, 2)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="service_name is not set, and Envoy then sends unknown_service:envoy with every span",
-)
 def test_spans_to_opentelemetry_have_the_name_of_the_service_whose_envoy_sends_them() -> None:
     found = {
         name: tracer.get("service_name")

@@ -9,15 +9,18 @@ from meshc.compile.http import connection_manager, http2_upstream
 if TYPE_CHECKING:
     from meshc.compile.interfaces import CompileContext
     from meshc.compile.resources import Message
+    from meshc.model.mesh import ServiceName
     from meshc.plan.types import ChainPlan, ClusterPlan
 
 
 class Http2Compiler:
     """Compiles chains and clusters of services that speak HTTP/2."""
 
-    def network_filters(self, chain: ChainPlan, context: CompileContext) -> list[Message]:
+    def network_filters(
+        self, chain: ChainPlan, context: CompileContext, *, own_service: ServiceName
+    ) -> list[Message]:
         """Return the connection manager."""
-        return [connection_manager(chain, context)]
+        return [connection_manager(chain, context, own_service=own_service)]
 
     def cluster_options(self, cluster: ClusterPlan) -> Message:
         """Return the upstream's protocol."""

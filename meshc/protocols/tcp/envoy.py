@@ -12,6 +12,7 @@ from meshc.spec.slices import Scope
 if TYPE_CHECKING:
     from meshc.compile.interfaces import CompileContext
     from meshc.compile.resources import Message
+    from meshc.model.mesh import ServiceName
     from meshc.plan.types import ChainPlan, ClusterPlan
 
 _PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
@@ -20,7 +21,13 @@ _PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpP
 class TcpCompiler:
     """Compiles chains and clusters of services that speak anything over TCP."""
 
-    def network_filters(self, chain: ChainPlan, context: CompileContext) -> list[Message]:
+    def network_filters(
+        self,
+        chain: ChainPlan,
+        context: CompileContext,
+        *,
+        own_service: ServiceName,  # noqa: ARG002, the seam's shape
+    ) -> list[Message]:
         """Return the TCP proxy."""
         proxy: Message = {
             "@type": _PROXY,
