@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.configuration import read_configuration
-from meshc.delivery.agent.deliver import deliver
+from meshc.delivery.agent.generations import digests_of, generation_of
+from meshc.delivery.agent.prepare import prepare
+from meshc.delivery.agent.settings import AgentSettings
+from meshc.delivery.agent.status import read_status
 from meshc.delivery.agent.swap import read_files
-from meshc.delivery.materialize import materialize
 from meshc.demo.errors import DemoError
 from meshc.diagnostics.render import render_text
 from meshc.pipeline import BuildOptions, build
@@ -24,10 +27,14 @@ if TYPE_CHECKING:
 
     from meshc.artifact.store import NodeBundle
     from meshc.delivery.agent.configuration import Configuration
+    from meshc.delivery.agent.generations import Generation
     from meshc.demo.processes import Processes
 
 _START_LIMIT_S = 20.0
+_DELIVERY_LIMIT_S = 60.0
 _PAUSE_S = 0.02
+_STUCK = ("quarantined", "held", "failing", "envoy-down")
+"""States of an agent in which somebody has to act before it goes on."""
 _HTTP_OPTIONS = "typed_extension_protocol_options"
 
 Address = tuple[str, int]
@@ -100,11 +107,12 @@ class Applied:
 
 
 class DemoMesh:
-    """Compiles, starts and changes a mesh, by the same functions as everything else."""
+    """Compiles, starts and changes a mesh, by the same functions and programs as everybody."""
 
     def __init__(self, folder: Path, envoy: Path, processes: Processes) -> None:
         self.specs = folder / "specs"
-        self._out = folder / "out"
+        self._built = folder / "built"
+        self._published = folder / "out"
         self._hosts = folder / "hosts"
         self._envoy = envoy
         self._processes = processes
@@ -116,52 +124,103 @@ class DemoMesh:
 
     def compile(self) -> dict[str, NodeBundle]:
         """Build the specs, judged by Envoy; raises DemoError where they are wrong."""
-        result = build(self.specs, BuildOptions(out=self._out, envoy=self._envoy))
+        self._build(self._built, self._envoy)
+        store = DirectoryStore(self._built)
+        return {name: store.node(name) for name in store.manifest().nodes}
+
+    def _build(self, out: Path, envoy: Path | None) -> None:
+        result = build(self.specs, BuildOptions(out=out, envoy=envoy))
         if result.has_errors:
             texts = {name: source.text for name, source in result.sources.items()}
             text = render_text(result.diagnostics, texts, root=str(self.specs))
             raise DemoError("the specs are wrong, so nothing was delivered:\n" + text.rstrip())
-        store = DirectoryStore(self._out)
-        return {name: store.node(name) for name in store.manifest().nodes}
 
     def start(self, bundles: dict[str, NodeBundle]) -> None:
-        """Start hosts, after making sure that their addresses are free."""
+        """Start hosts, each with Envoy and agent, after making sure that addresses are free."""
         hosts = {name: Host.from_bundle(bundle) for name, bundle in bundles.items()}
         for host in hosts.values():
             for address, purpose in host.addresses.items():
                 _refuse_busy(address, f'host "{host.node}" ({purpose})')
-        drain_time = DirectoryStore(self._out).manifest().data["drain_time"]
+        drain_time = DirectoryStore(self._built).manifest().data["drain_time"]
         command = [
             *(str(self._envoy), "-c", "bootstrap.json"),
             *("--concurrency", "1", "--disable-hot-restart"),
             *("--drain-time-s", str(math.ceil(float(str(drain_time).removesuffix("s"))))),
         ]
         for name, host in hosts.items():
-            materialize(bundles[name], self.directory(name))
+            prepare(self._settings(name, self._built))
             self._processes.start_application(host.order())
-            self._processes.start_envoy(name, command, self.directory(name))
+            self._processes.start("Envoy", name, command, self.directory(name))
             self.hosts[name] = host
         for host in hosts.values():
             self._await_ready(host)
+        for name in hosts:
+            self._processes.start("agent", name, self._agent(name), self.directory(name))
+
+    def publish(self) -> None:
+        """Put what was built where the agents look; what is right there already is not touched."""
+        self._build(self._published, None)  # judged when it was built
 
     def apply(self) -> Applied:
-        """Build and deliver to every host, as ``meshc build`` and the agent would.
+        """Build, start hosts that are new, publish, and wait for the agents.
 
-        Hosts that are new are started; one that was taken out keeps running, as requests that
-        are on their way to it still need it.
+        A host that was taken out keeps running, as requests that are on their way to it still
+        need it; its agent finds itself without files and leaves everything as it is.
         """
         started = time.monotonic()
         bundles = self.compile()
         new = {name: bundle for name, bundle in bundles.items() if name not in self.hosts}
         self.start(new)  # before anybody is told to call them
-        has_changed = bool(new)
-        for name, bundle in bundles.items():
-            if name not in new:
-                self._processes.check()
-                has_changed |= deliver(bundle, self.directory(name)).has_changed
+        wanted = {name: generation_of(digests_of(bundle.files)) for name, bundle in bundles.items()}
+        has_changed = bool(new) or any(
+            self._delivered(name) != generation for name, generation in wanted.items()
+        )
+        self.publish()
+        for name, generation in wanted.items():
+            self._await_delivered(name, generation)
         return Applied(
             has_changed=has_changed, nodes=len(bundles), seconds=time.monotonic() - started
         )
+
+    def _settings(self, node: str, source: Path) -> AgentSettings:
+        """Return what a host's agent is told; the build was judged by the same Envoy already."""
+        target = self.directory(node)
+        return AgentSettings(
+            node=node, source=str(source), target=target, state=target / ".agent", envoy="none"
+        )
+
+    def _agent(self, node: str) -> list[str]:
+        told = self._settings(node, self._published)
+        return [
+            *(sys.executable, "-m", "meshc", "agent", "run"),
+            *("--node", node, "--source", told.source, "--target", str(told.target)),
+            *("--envoy", told.envoy),
+        ]
+
+    def say_of(self, node: str) -> str:
+        """Return the first line of an agent's status."""
+        return str(self._status(node).get("summary", "its agent has said nothing so far"))
+
+    def _status(self, node: str) -> dict[str, Any]:
+        return read_status(self._settings(node, self._published).state) or {}
+
+    def _delivered(self, node: str) -> str | None:
+        """Return the generation that a host's Envoy runs, as its agent knows."""
+        status = self._status(node)
+        delivered = status.get("delivered")
+        return delivered["generation"] if delivered and status["confirmed"] else None
+
+    def _await_delivered(self, node: str, generation: Generation) -> None:
+        """Wait until an agent says that Envoy runs this generation; raises where it cannot."""
+        limit = time.monotonic() + _DELIVERY_LIMIT_S
+        while self._delivered(node) != generation:
+            self._processes.check()
+            status = self._status(node)
+            desired = status.get("desired") or {}
+            is_stuck = status.get("state") in _STUCK and desired.get("generation") == generation
+            if is_stuck or time.monotonic() > limit:
+                raise DemoError(f'the agent of "{node}" says: {self.say_of(node)}')
+            time.sleep(_PAUSE_S)
 
     def traces(self) -> dict[str, object]:
         """Everything that moves if anything is delivered: files on disk, reads by each Envoy."""
@@ -187,7 +246,7 @@ class DemoMesh:
                 return
         raise DemoError(
             f'the Envoy of "{host.node}" accepts nothing at {_shown(host.accepts)}; '
-            f"its last words:\n{self._processes.last_words(host.node)}"
+            f"its last words:\n{self._processes.last_words('Envoy', host.node)}"
         )
 
 

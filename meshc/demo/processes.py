@@ -23,22 +23,17 @@ _LOG_LINES = 8
 
 
 class Processes:
-    """Starts Envoys and the sample applications, notices when one ends, and ends them all."""
+    """Starts hosts' programs and the sample applications, and ends them all, or none."""
 
     def __init__(self, folder: Path, signals: Signals) -> None:
         self._folder = folder
         self._signals = signals
-        self._envoys: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+        self._programs: dict[tuple[str, str], tuple[subprocess.Popen[bytes], Path]] = {}
         self._applications: subprocess.Popen[bytes] | None = None
 
-    @property
-    def envoys(self) -> tuple[str, ...]:
-        """Nodes whose Envoys were started."""
-        return tuple(self._envoys)
-
-    def start_envoy(self, node: str, command: Sequence[str], cwd: Path) -> None:
-        """Start a node's Envoy; what it says goes to a file in its directory."""
-        log = cwd / "envoy.log"
+    def start(self, what: str, node: str, command: Sequence[str], cwd: Path) -> None:
+        """Start a node's Envoy or agent; what it says goes to a file in its directory."""
+        log = cwd / f"{what.lower()}.log"
         tied = [sys.executable, "-I", "-S", str(_HERE / "tied.py"), str(os.getpid())]
         with log.open("wb") as stream, self._signals.held():
             process = subprocess.Popen(
@@ -49,7 +44,7 @@ class Processes:
                 stderr=stream,
                 start_new_session=True,  # Ctrl-C is for the demonstration, which then ends them
             )
-            self._envoys[node] = (process, log)
+            self._programs[what, node] = (process, log)
 
     def start_application(self, order: dict[str, Any]) -> None:
         """Start a sample application; returns once it listens."""
@@ -75,31 +70,32 @@ class Processes:
 
     def check(self) -> None:
         """Raise DemoError where a process has ended that should run."""
-        for node, (process, _) in self._envoys.items():
+        for (what, node), (process, _) in self._programs.items():
             if (code := process.poll()) is not None:
                 raise DemoError(
-                    f'the Envoy of "{node}" has ended with {_exit(code)}; its last words:\n'
-                    + self.last_words(node)
+                    f'the {what} of "{node}" has ended with {_exit(code)}; its last words:\n'
+                    + self.last_words(what, node)
                 )
         if self._applications is not None and self._applications.poll() is not None:
             raise DemoError("the sample applications have ended unexpectedly")
 
-    def last_words(self, node: str) -> str:
-        """End of the log of a node's Envoy, indented."""
+    def last_words(self, what: str, node: str) -> str:
+        """End of the log of a node's Envoy or agent, indented."""
         try:
-            lines = self._envoys[node][1].read_text(errors="replace").splitlines()
+            lines = self._programs[what, node][1].read_text(errors="replace").splitlines()
         except OSError:
             lines = []
         return "\n".join(f"    {line}" for line in lines[-_LOG_LINES:]) or "    (none)"
 
     def stop(self) -> None:
         """End everything, the applications last, and wait until it has ended."""
-        envoys = [process for process, _ in self._envoys.values()]
-        for process in envoys:
-            process.terminate()
-        for process in envoys:
-            _end(process)
-        self._envoys.clear()
+        for kind in ("agent", "Envoy"):  # an agent would notice that its Envoy ends
+            running = [one for (what, _), (one, _) in self._programs.items() if what == kind]
+            for process in running:
+                process.terminate()
+            for process in running:
+                _end(process)
+        self._programs.clear()
         if self._applications is not None:
             for stream in (self._applications.stdin, self._applications.stdout):
                 if stream is not None:

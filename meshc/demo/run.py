@@ -117,7 +117,9 @@ class _Story:
 
     def _start(self) -> None:
         started = time.monotonic()
-        self._title("1. A mesh comes up: a host is a loopback address with an Envoy and a program")
+        self._title(
+            "1. A mesh comes up: a host is a loopback address with Envoy, agent, application"
+        )
         bundles = self._mesh.compile()
         if OUT not in bundles or "front1" not in bundles:
             raise DemoError(
@@ -125,6 +127,7 @@ class _Story:
                 hint="change copies of the sample, or run it without --specs",
             )
         self._mesh.start(bundles)
+        self._mesh.apply()  # to have every agent's word that its Envoy runs this
         self._front = self._mesh.hosts["front1"]
         if not {"app", "store"} <= set(self.front.calls):
             raise DemoError('"front1" of the demo must depend on "app" and "store"')
@@ -157,6 +160,7 @@ class _Story:
         self._title(f"3. {OUT} is taken out of app.yaml, and the specs are applied")
         specs.write_text(text, encoding="utf-8")
         self._apply(expected=True)
+        self._line(f"front1's agent says: {self._mesh.say_of('front1')}")
         self._count_answers(["myapp1"], traffic)
 
     def _apply_again(self, traffic: SteadyTraffic) -> None:
@@ -210,7 +214,10 @@ class _Story:
         self._line(f"curl http://{host}:{port}/")
         self._line(f"curl http://{self.front.admin}/clusters      what front's Envoy knows")
         self._line(f"edit {self._mesh.specs}/app.yaml      a change is applied when it is saved")
-        self._line(f"look into {self._mesh.directory('front1')}      Envoy's files and logs")
+        self._line(f"meshc agent status --target {self._mesh.directory('front1')}")
+        self._line(
+            f"look into {self._mesh.directory('front1')}      Envoy's files, the logs of both"
+        )
         self._say("End it with Ctrl-C.")
         while True:
             time.sleep(_POLL_S)

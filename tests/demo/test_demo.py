@@ -159,6 +159,7 @@ def test_the_articles_journey_works_and_no_request_fails(demo: Demo) -> None:
     assert alone == "myapp1 10"
     assert re.fullmatch(r"myapp1 \d, myapp2 \d", both)  # steady requests take turns as well
     assert "nothing moved" in text
+    assert re.search(r"front1's agent says: OK: generation \w{12} runs, confirmed by Envoy", text)
     assert "NOT AS EXPECTED" not in text
     assert text.rstrip().endswith("Failed: 0")
 
@@ -219,6 +220,21 @@ def test_an_envoy_that_crashes_is_named_and_the_rest_is_cleared_up(demo: Demo) -
     os.kill(crashed, signal.SIGKILL)
 
     assert f'the Envoy of "{node}" has ended with signal 9' in demo.end(expected=3)
+
+
+@pytest.mark.parametrize("demo", [("--keep",)], indirect=True)
+def test_an_agent_that_crashes_is_named_as_well(demo: Demo) -> None:
+    demo.until("End it with")
+    [crashed] = [
+        number
+        for number in demo.processes()
+        if b"meshc.delivery.agent" in Path(f"/proc/{number}/cmdline").read_bytes()
+        and Path(f"/proc/{number}/cwd").readlink().name == "store1"
+    ]
+
+    os.kill(crashed, signal.SIGKILL)
+
+    assert 'the agent of "store1" has ended with signal 9' in demo.end(expected=3)
 
 
 @pytest.mark.parametrize(
