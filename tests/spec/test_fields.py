@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from meshc.spec.fields import (
@@ -398,3 +401,13 @@ def test_a_label_value_that_is_no_text_is_an_error_of_type(value: object) -> Non
 
 def test_labels_that_are_no_mapping_are_an_error_of_type() -> None:
     assert refusal(LABELS, ["a"])[0] == "dict_type"
+
+
+@given(st.one_of(st.from_regex(r"[0-9.]{1,16}", fullmatch=True), st.ip_addresses(v=4).map(str)))
+def test_ipv4_addresses_are_those_of_the_standard_library(text: str) -> None:
+    try:
+        expected = str(ipaddress.IPv4Address(text))
+    except ValueError:
+        expected = None
+
+    assert canonical_ip(text) == expected
