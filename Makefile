@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check bench docs out clean
+.PHONY: help demo test lint types contracts check bench campaign docs out clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ check: lint types contracts out  ## Everything but the tests
 
 bench: .venv/dev  ## Measure speed and memory beside a floor; ARGS=--quick for the short form
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+campaign: .venv/dev  ## Look for what short tests miss, for long; ARGS="kill --count 20000 --seed 1"
+	@$(BIN)/python -m tests.campaigns $(or $(ARGS),--help)
 
 docs: .venv/dev  ## Write what is generated from the code: schemas, diagnostics, spec reference
 	@$(BIN)/meshc schema --write docs/schema
