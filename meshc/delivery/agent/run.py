@@ -208,6 +208,9 @@ class Agent:
             self._is_fresh = True
         self._reporter.saw(event, before, self.state)
         failure = self._save()
+        if isinstance(event, ev.Delivered):
+            # Before the next job begins: what a fetch is just writing would be taken for old.
+            self._forget()
         for action in actions:
             if failure is not None and isinstance(action, ev.Deliver):
                 # Not begun: nobody would know after a crash that it had to be ended.
@@ -216,8 +219,6 @@ class Agent:
             self._act(action)
         if self.state is not before or not isinstance(event, ev.Ticked):
             self._reporter.show(self.state, self._jobs)
-        if isinstance(event, ev.Delivered):
-            self._forget()
 
     def _act(self, action: ev.Action) -> None:
         match action:

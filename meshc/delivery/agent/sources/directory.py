@@ -48,14 +48,16 @@ class DirectorySource:
         from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415, memory
 
         names = {MANIFEST, JOURNAL}
+        source = self
 
         class Handler(FileSystemEventHandler):
             def dispatch(self, event: FileSystemEvent) -> None:
                 places = (os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
-                if event.event_type not in {"opened", "closed_no_write"} and any(
+                is_ours = event.event_type not in {"opened", "closed_no_write"} and any(
                     os.path.basename(place) in names  # noqa: PTH119, called often
                     for place in places
-                ):
+                )
+                if is_ours and source.is_news():
                     notify()
 
         observer = InotifyObserver()
@@ -73,14 +75,28 @@ class DirectorySource:
     def fetch(self, known: str | None) -> NodeBundle | None:
         """Return the newest bundle; looks only at the manifest's identity where that suffices."""
         self._watch_again()
-        seen = tuple(_identity(place / MANIFEST) for place in self._places())
+        seen = self._manifest()
         if known is not None and seen == self._seen:
             return None
-        self._seen = None
-        text = self._read(MANIFEST, self._max_manifest)
-        bundle = read_bundle(text, self._node, known, self._file)
         self._seen = seen
-        return bundle
+        try:
+            text = self._read(MANIFEST, self._max_manifest)
+            return read_bundle(text, self._node, known, self._file)
+        except BaseException:
+            self._seen = None
+            raise
+
+    def is_news(self) -> bool:
+        """Whether the manifest is another one than that which was, or is being, read.
+
+        Its move out of the journal is none: it would cut short the delivery of what it names.
+        """
+        return self._manifest() != self._seen
+
+    def _manifest(self) -> object:
+        """Return the identity of the newest manifest, which moving it does not change."""
+        found = (_identity(place / MANIFEST) for place in self._places())
+        return next((identity for identity in found if identity is not None), None)
 
     def close(self) -> None:
         """Stop watching."""
