@@ -1,0 +1,129 @@
+"""A node's Envoy and its agent as processes, and what the agent says about itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from tests.campaigns.load.mesh import NODE
+from tests.delivery.live import envoy_or_skip, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LIMIT_S = 60.0
+
+
+@contextlib.contextmanager
+def envoy(
+    directory: Path, admin: tuple[str, int], *, workers: int, drain_s: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An Envoy on ``bootstrap.json`` in a directory, until the block ends."""
+    command = [str(envoy_or_skip()), "-c", "bootstrap.json", "--disable-hot-restart"]
+    command += ["--concurrency", str(workers), "--drain-time-s", str(drain_s)]
+    with (directory / "envoy.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
+    try:
+        until(lambda: _is_live(process, admin), "an Envoy that is live", LIMIT_S)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def ask_admin(admin: tuple[str, int], path: str) -> bytes:
+    """Ask Envoy's admin interface, not through meshc."""
+    with urllib.request.urlopen(f"http://{admin[0]}:{admin[1]}{path}", timeout=20) as answer:
+        data: bytes = answer.read()
+        return data
+
+
+def _is_live(process: subprocess.Popen[bytes], admin: tuple[str, int]) -> bool:
+    assert process.poll() is None, "Envoy ended at once"
+    try:
+        return ask_admin(admin, "/ready").startswith(b"LIVE")
+    except OSError:
+        return False
+
+
+class Agent:
+    """The resident agent, which may be killed and started again."""
+
+    def __init__(self, source: Path, target: Path, state: Path) -> None:
+        self._state = state
+        self._log = state.with_name("agent.log")
+        self._command = [
+            *(sys.executable, "-m", "meshc", "agent", "run", "--node", NODE),
+            *("--source", str(source), "--target", str(target), "--state", str(state)),
+            *("--max-shrink", "0.9", "--log", "json"),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it is not ready yet when this returns."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            )
+
+    def kill(self) -> None:
+        """Kill it where it stands."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    def status(self) -> dict[str, Any]:
+        """What it has written about itself last; nothing before the first time."""
+        try:
+            found: dict[str, Any] = json.loads((self._state / "status.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def words(self) -> list[dict[str, Any]]:
+        """Everything in its log, over all of its lives."""
+        return [
+            json.loads(line) for line in self._log.read_bytes().splitlines() if line[:1] == b"{"
+        ]
+
+    def await_confirmed(self, generation: str) -> None:
+        """Wait until it says that Envoy has confirmed this generation, and that nothing is left.
+
+        Raises:
+            TimeoutError: it takes too long; says what the agent says instead.
+        """
+        end = time.monotonic() + LIMIT_S
+        while not _is_confirmed(self.status(), generation):
+            if not self.is_running:
+                raise TimeoutError(f"the agent has ended: {self._tail()}")
+            if time.monotonic() > end:
+                summary = self.status().get("summary")
+                raise TimeoutError(f"{generation[:12]} not confirmed: {summary}; {self._tail()}")
+            time.sleep(0.01)
+
+    def _tail(self) -> str:
+        return " | ".join(self._log.read_text(errors="replace").splitlines()[-5:])
+
+
+def _is_confirmed(status: dict[str, Any], generation: str) -> bool:
+    delivered, desired = (status.get(what) or {} for what in ("delivered", "desired"))
+    return (
+        status.get("state") == "ok"
+        and status.get("confirmed") is True
+        and status.get("delivering") is None
+        and delivered.get("generation") == generation
+        and desired.get("generation") == generation
+    )
