@@ -180,7 +180,7 @@ class Reporter:
         self._noticed = None
         self._count("rejected")
         refusal = event.refusal
-        self._error(refusal.reason, **asdict(refusal))
+        self._error(**asdict(refusal))
         self._tell(
             "rejected",
             event.generation,
