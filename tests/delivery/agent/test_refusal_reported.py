@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.generations import Generations
@@ -13,6 +13,9 @@ from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.reporter import Reporter
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.state import Rhythm, State
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_refusal_is_in_the_history_and_the_last_error_with_its_reason(tmp_path: Path) -> None:
