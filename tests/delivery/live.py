@@ -63,12 +63,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128  # of connections; five are refused as soon as a load begins
+    daemon_threads = True
+
+
 @contextlib.contextmanager
 def upstream(host: str, name: str) -> Iterator[tuple[str, int]]:
     """A server that answers with its name, on a free port."""
     handler = type("Handler", (_Handler,), {"name": name.encode()})
-    server = http.server.ThreadingHTTPServer((host, 0), handler)
-    server.daemon_threads = True
+    server = _Server((host, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
