@@ -194,6 +194,14 @@ def test_listeners_that_drain_since_an_earlier_delivery_delay_the_pruning() -> N
     assert told(planned(old, new, is_draining=True))[:3] == ["drain", "cds.json", "warm"]
 
 
+def test_clusters_stay_until_listeners_of_which_envoy_missed_the_change_have_drained() -> None:
+    on_disk = BOTH | {"lds.json": ONLY_A["lds.json"]}  # killed before Envoy was woken again
+
+    steps = planned(on_disk, ONLY_A, stale=("lds.json",))
+
+    assert told(steps)[:4] == ["lds.json", "warm", "drain", "cds.json"]
+
+
 def test_listeners_that_swap_addresses_take_an_intermediate_step() -> None:
     swapped = [http_listener("to-a", (HOST, 9002), "a"), http_listener("to-b", (HOST, 9001), "b")]
     new = BOTH | {"lds.json": response("lds-3", *swapped)}

@@ -73,7 +73,8 @@ def plan_steps(
         stale: Files that Envoy does not run although they lie on disk, such as after a delivery
             that was killed.  They are put again even if their bytes stay the same.
         is_draining: Listeners of an earlier change are draining, and nobody knows any more which
-            clusters they use.
+            clusters they use.  The same holds where listeners on disk are stale: those that
+            Envoy runs are not known, and will drain.
     """
     return _Planner(old, new, stale, is_draining=is_draining).plan()
 
@@ -159,7 +160,7 @@ class _Planner:
         if not self.pruned:
             return
         used = set(self.pruned)
-        if not self.is_draining:
+        if not self.is_draining and LDS not in self.stale:
             used &= draining_uses(self.old, self.new)
         if used:
             self.steps.append(AwaitDrain(tuple(sorted(used))))
