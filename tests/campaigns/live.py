@@ -7,6 +7,7 @@ once the agent says that Envoy has confirmed it and answers come from where the 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import random
 import socket
@@ -30,9 +31,11 @@ from tests.delivery.live import free_ports, get
 if TYPE_CHECKING:
     import subprocess
 
+    from tests.campaigns.load.generator import Target
+
 _HOST, _SERVERS_HOST = "127.0.43.1", "127.0.43.2"
 _DRAIN_S = 2
-_LATEST_KILL_S = 2.0
+_LATEST_KILL_S = 0.8
 _LATEST_SECOND_S = 1.0
 _MOST_ASKED = 500
 
@@ -63,7 +66,7 @@ def run_sized(size: Size, *, seed: int) -> Report:
         started = time.monotonic()
         try:
             scene.change_all()
-        except (TimeoutError, AssertionError) as error:
+        except (AssertionError, OSError, http.client.HTTPException) as error:
             report.violated(f"the run ended early: {error}")
         scene.conclude(time.monotonic() - started)
     return report
@@ -106,7 +109,8 @@ class _Scene:
         )
         self._agent.await_confirmed(self._published)
         self._load = stack.enter_context(LoadProcess(size.rate))
-        self._load.ask_only(self._mesh.targets())
+        self._asked: list[Target] = []
+        self._ask(self._mesh.targets())
         self._load.reach(100)
 
     def change_all(self) -> None:
@@ -118,15 +122,16 @@ class _Scene:
                 time.sleep(self._draw.random() * _LATEST_KILL_S)
                 self._agent.kill()
                 self._report.count("times the agent was killed")
+                self._report.count("  in the midst of a delivery", self._agent.had_begun())
                 self._agent.start()
             elif number % self._size.overtake_every == 0:
                 time.sleep(self._draw.random() * _LATEST_SECOND_S)
                 self._change()
-                self._report.count("of them a second one while the first was on its way")
+                self._report.count("  with a second one while the first was on its way")
             self._agent.await_confirmed(self._published)
             self._report.count("changes confirmed")
             self._look()
-            self._load.ask_only(self._mesh.targets())
+            self._ask(self._mesh.targets())
             self._load.reach(begun_with + self._size.requests_per_change)
             for log in self._logs.iterdir():
                 log.write_bytes(b"")  # Envoy appends
@@ -155,14 +160,16 @@ class _Scene:
             report.violated(f"the agent's log: {word}")
 
     def _change(self) -> None:
-        before = {target.name: target for target in self._mesh.targets()}
         self._kinds[self._drawing.change(self._mesh)] += 1
         # Listeners that go are asked no longer; those that come are asked once they are there.
-        stay = [one for one in self._mesh.targets() if before.get(one.name) == one]
-        self._load.ask_only(stay)
+        self._ask([one for one in self._mesh.targets() if one in self._asked])
         published = self._publish()
         assert published != self._published, "the change changes nothing"
         self._published = published
+
+    def _ask(self, targets: list[Target]) -> None:
+        self._load.ask_only(targets)
+        self._asked = targets
 
     def _publish(self) -> str:
         """Build the specs; returns how the agent names what the node gets."""

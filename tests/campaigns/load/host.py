@@ -73,6 +73,11 @@ class Agent:
                 self._command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
             )
 
+    def had_begun(self) -> bool:
+        """Whether a killed agent was in the midst of a delivery."""
+        ledger = json.loads((self._state / "ledger.json").read_bytes())
+        return ledger["ledger"]["intent"] is not None
+
     def kill(self) -> None:
         """Kill it where it stands."""
         if self._process is not None:
