@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _HOST, _SERVERS_HOST = "127.0.43.1", "127.0.43.2"
 _DRAIN_S = 2
 _LATEST_KILL_S = 0.8
+_LATE_KILLS = 0.7
+_BEGIN_LIMIT_S = 3.0
+_SOON_S = 0.05
 _LATEST_SECOND_S = 1.0
 _MOST_ASKED = 500
 
@@ -119,11 +122,7 @@ class _Scene:
             begun_with = self._load.tally().total
             self._change()
             if number % self._size.kill_every == 0:
-                time.sleep(self._draw.random() * _LATEST_KILL_S)
-                self._agent.kill()
-                self._report.count("times the agent was killed")
-                self._report.count("  in the midst of a delivery", self._agent.had_begun())
-                self._agent.start()
+                self._kill()
             elif number % self._size.overtake_every == 0:
                 time.sleep(self._draw.random() * _LATEST_SECOND_S)
                 self._change()
@@ -166,6 +165,18 @@ class _Scene:
         published = self._publish()
         assert published != self._published, "the change changes nothing"
         self._published = published
+
+    def _kill(self) -> None:
+        """Kill the agent, at any moment or soon after it has begun to deliver; start it again."""
+        is_late = self._draw.random() < _LATE_KILLS
+        end = time.monotonic() + _BEGIN_LIMIT_S
+        while is_late and not self._agent.has_begun() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(self._draw.random() * (_SOON_S if is_late else _LATEST_KILL_S))
+        self._agent.kill()
+        self._report.count("times the agent was killed")
+        self._report.count("  in the midst of a delivery", self._agent.has_begun())
+        self._agent.start()
 
     def _ask(self, targets: list[Target]) -> None:
         self._load.ask_only(targets)

@@ -73,8 +73,8 @@ class Agent:
                 self._command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
             )
 
-    def had_begun(self) -> bool:
-        """Whether a killed agent was in the midst of a delivery."""
+    def has_begun(self) -> bool:
+        """Whether it is, or was when it was killed, in the midst of a delivery."""
         ledger = json.loads((self._state / "ledger.json").read_bytes())
         return ledger["ledger"]["intent"] is not None
 
