@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _REQUEST, _ANSWER = ".request", ".answer"
 _PAUSE_S = 0.02
+_READABLE = 0o644
 _MAX_SIZE = 64 * 1024
 _OLD_S = 600.0
 COMMANDS = ("pause", "resume", "rollback", "allow")
@@ -47,7 +48,11 @@ def submit(state: Path, command: str, **arguments: str) -> str:
     place = folder / f"{name}{_REQUEST}"
     try:
         draft = folder / f".{name}"
-        draft.write_text(text, encoding="utf-8")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, _READABLE), "w", encoding="utf-8") as stream:
+            # Root's umask may be strict, and the agent is another user; the folder is its own.
+            os.fchmod(stream.fileno(), _READABLE)
+            stream.write(text)
         draft.rename(place)
     except OSError as error:
         raise DeliveryError(

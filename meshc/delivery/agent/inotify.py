@@ -58,11 +58,13 @@ def instances_limit(limit: Path = _LIMIT) -> int | None:
         return None
 
 
-def room_of(uid: int, *, proc: Path = _PROC, limit: Path = _LIMIT) -> Room | None:
+def room_of(uid: int | None, *, proc: Path = _PROC, limit: Path = _LIMIT) -> Room | None:
     """Look at a user's instances; None where the system does not tell its limit."""
     most = instances_limit(limit)
     if most is None:
         return None
+    if uid is None:
+        return Room(limit=most, used=0, is_complete=False)
     used = 0
     is_complete = True
     for entry in os.scandir(proc):
@@ -89,8 +91,11 @@ def _instances(folder: str) -> int:
     return count
 
 
-def envoy_user(proc: Path = _PROC) -> int:
-    """Return the user of the Envoy on this host; this process's own where none is seen."""
+def envoy_user(proc: Path = _PROC) -> int | None:
+    """Return the user of the Envoy on this host; None where none is seen.
+
+    A hardened service (ProtectProc=invisible) sees its own processes only.
+    """
     for entry in os.scandir(proc):
         if entry.name.isdecimal():
             try:
@@ -99,7 +104,7 @@ def envoy_user(proc: Path = _PROC) -> int:
                     return entry.stat().st_uid
             except OSError:
                 continue
-    return os.geteuid()
+    return None
 
 
 def check_room(old: Configuration, new: Configuration) -> None:

@@ -92,6 +92,8 @@ def _generation(entry: Mapping[str, str] | None) -> str:
 def _subscriptions(count: int, room: Room | None) -> str:
     if room is None:
         return f"{count} file subscriptions; the inotify limit is not known"
+    if not room.used and not room.is_complete:
+        return f"{count} file subscriptions; of {room.limit} inotify instances that a user may have"
     seen = "" if room.is_complete else "at least "
     return (
         f"{count} file subscriptions; inotify instances of Envoy's user: "
