@@ -1,0 +1,140 @@
+"""The units in deploy/systemd say what systemd understands, and keep what they run in bounds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from meshc.artifact.layout import BOOTSTRAP
+from meshc.delivery.agent.settings import AgentSettings, load_settings
+from meshc.spec.schema import MeshSpec
+from tests.deploy.confined import read_unit
+from tests.deploy.host import UNITS, need
+
+AGENT, ENVOY = "meshc-agent.service", "meshc-envoy.service"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Both units, naming programs that are here; systemd looks whether they are."""
+    need("systemd-analyze")
+    for name in (AGENT, ENVOY):
+        text = (UNITS / name).read_text()
+        text = text.replace("/opt/meshc/bin/meshc", sys.executable)
+        (tmp_path / name).write_text(text.replace("/opt/meshc/bin/envoy", sys.executable))
+    return tmp_path
+
+
+def drop_in(folder: Path, unit: str, name: str) -> None:
+    (folder / f"{unit}.d").mkdir()
+    shutil.copy(UNITS / name, folder / f"{unit}.d" / name)
+
+
+def analyze(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", *arguments],
+        cwd=folder,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_COLORS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{done.returncode} {done.stdout}{done.stderr}".strip()
+
+
+def exposure(folder: Path, unit: str) -> float:
+    said = analyze(folder, "security", "--offline=true", "--no-pager", unit)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None, said
+    return float(found[1])
+
+
+def test_systemd_finds_nothing_to_say_about_the_units(installed: Path) -> None:
+    said = analyze(installed, "verify", "--man=no", f"./{AGENT}", f"./{ENVOY}")
+
+    assert said == "0"
+
+
+def test_systemd_would_say_what_it_does_not_understand(installed: Path) -> None:
+    unit = installed / AGENT
+    unit.write_text(unit.read_text().replace("WatchdogSec=30", "WatchdogSecs=30"))
+
+    said = analyze(installed, "verify", "--man=no", f"./{AGENT}")
+
+    assert "WatchdogSecs" in said
+
+
+def test_systemd_finds_nothing_to_say_about_the_drop_ins(installed: Path) -> None:
+    drop_in(installed, AGENT, "web-source.conf")
+    drop_in(installed, ENVOY, "low-ports.conf")
+
+    said = analyze(installed, "verify", "--man=no", f"./{AGENT}", f"./{ENVOY}")
+
+    assert said == "0"
+
+
+@pytest.mark.parametrize(("unit", "most"), [(AGENT, 1.0), (ENVOY, 1.2)])
+def test_a_unit_exposes_little(installed: Path, unit: str, most: float) -> None:
+    assert exposure(installed, f"./{unit}") <= most
+
+
+def test_low_ports_take_one_capability_and_no_more(installed: Path) -> None:
+    found = read_unit(UNITS / "low-ports.conf")
+
+    assert found["CapabilityBoundingSet"] == ["CAP_NET_BIND_SERVICE"]
+    assert found["AmbientCapabilities"] == ["CAP_NET_BIND_SERVICE"]
+    drop_in(installed, ENVOY, "low-ports.conf")
+    assert exposure(installed, f"./{ENVOY}") <= 1.7
+
+
+def test_envoy_drains_for_as_long_as_a_mesh_says_unless_it_says_otherwise() -> None:
+    [command] = read_unit(UNITS / ENVOY)["ExecStart"]
+
+    drains = re.search(r"--drain-time-s (\d+)", command)
+
+    assert drains is not None
+    assert f"{drains[1]}s" == str(MeshSpec(name="any").drain_time)
+
+
+def test_envoy_starts_from_where_the_agent_and_a_mesh_put_its_files() -> None:
+    [command] = read_unit(UNITS / ENVOY)["ExecStart"]
+    target = tomllib.loads((UNITS / "agent.toml").read_text())["target"]
+
+    assert f"-c {target}/{BOOTSTRAP} " in command
+    assert target == MeshSpec(name="any").xds_directory
+
+
+def test_the_example_settings_are_accepted_as_they_are() -> None:
+    settings = load_settings({}, file=UNITS / "agent.toml", environment={})
+
+    assert settings.node == "web1"
+    assert settings.target == Path("/var/lib/meshc/envoy")
+
+
+def test_the_example_settings_name_every_setting_with_its_default(tmp_path: Path) -> None:
+    text = (UNITS / "agent.toml").read_text()
+    everything = tmp_path / "agent.toml"
+    everything.write_text(re.sub(r"(?m)^# (\w+ = )", r"\1", text))
+
+    assert set(tomllib.loads(everything.read_text())) == {one.name for one in fields(AgentSettings)}
+    assert load_settings({}, file=everything, environment={}) == load_settings(
+        {}, file=UNITS / "agent.toml", environment={}
+    )
+
+
+def test_the_example_settings_explain_every_setting() -> None:
+    lines = (UNITS / "agent.toml").read_text().splitlines()
+
+    for number, line in enumerate(lines):
+        if re.match(r"(# )?\w+ = ", line):
+            assert re.match(r"# [A-Z.]", lines[number - 1]) or lines[number - 2].startswith("# "), (
+                line
+            )
