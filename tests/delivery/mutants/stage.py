@@ -63,8 +63,10 @@ class Stage:
         )
 
     def deliver(self, files: dict[str, bytes]) -> DeliveryResult:
-        """Deliver as the agent does it."""
-        return deliver(bundle(files), self.directory, patience=Patience(notice=0.4))
+        """Deliver as the agent does it, with more patience for a machine that is busy."""
+        return deliver(
+            bundle(files), self.directory, admin=self.admin, patience=Patience(notice=0.4)
+        )
 
     def count(self, counter: str) -> int:
         """One of Envoy's counters."""
