@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "MESHC_AGENT_"
+_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_LAST_PORT = 65535
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_MANIFEST = 64 * 1024 * 1024
 
@@ -122,7 +124,8 @@ def _host_port(text: str) -> tuple[str, int]:
     rest = text.removeprefix("http://").rstrip("/")
     host, _, port = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not text.startswith("http://") or not host or not port.isdecimal() or "/" in rest:
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= _LAST_PORT
+    if not text.startswith("http://") or not host or not is_port or "/" in rest:
         raise SettingsError(f'"{text}" is neither unix:/path nor http://ADDRESS:PORT')
     return host, int(port)
 
@@ -181,7 +184,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower()
             if key != "config":
-                found[_known(key, "the environment")] = _typed(key, value)
+                known = _known(key, "the environment")
+                found[known] = _typed(key, value)
     return found
 
 
@@ -215,4 +219,5 @@ def _typed(key: str, value: object) -> Any:
                     raise ValueError(text)  # noqa: TRY004, TRY301, one kind of mistake for the user
                 return Path(value) if kind == "Path" else value
     except ValueError as error:
-        raise SettingsError(f'setting "{key}" cannot be "{text}"') from error
+        wanted = _KINDS.get(kind, "a text")
+        raise SettingsError(f'setting "{key}" must be {wanted}, not "{text}"') from error
