@@ -138,9 +138,14 @@ class DirectorySource:
             if len(data) > limit:
                 raise SourceError(f'"{place / path}" is larger than {limit} bytes')
             return data
+        if not self.directory.is_dir():
+            raise SourceError(
+                f'the source "{self.directory}" is not there',
+                hint="is it mounted, checked out, spelt right? It is the output of meshc build",
+            )
         raise SourceError(
             f'"{self.directory / path}" is missing',
-            is_incomplete=self.directory.is_dir(),
+            is_incomplete=True,
             hint="is this the output of meshc build?" if path == MANIFEST else "build again",
         )
 
