@@ -98,14 +98,15 @@ def read_configuration(files: Mapping[str, bytes], *, origin: str) -> Configurat
     )
 
 
-def version_of(data: bytes) -> str:
+def version_of(data: bytes, path: str = "") -> str:
     """Return the ``version_info`` of a file, which Envoy repeats once it has accepted it."""
     try:
         version = json.loads(data)["version_info"]
     except (ValueError, RecursionError, TypeError, KeyError):
         version = None
     if not isinstance(version, str) or not version:
-        raise DeliveryError("a file has no version, so Envoy could never confirm it")
+        name = f'"{path}"' if path else "a file"
+        raise DeliveryError(f"{name} has no version, so Envoy could never confirm it")
     return version
 
 
@@ -163,5 +164,5 @@ def _by_name(data: bytes, name: str, origin: str) -> Resources:
             # Envoy reads an object without resources as "remove everything" and calls it success.
             raise DeliveryError(f'"{name}" in {origin} is no list of resources with names')
         found[key] = resource
-    version_of(data)
+    version_of(data, name)
     return found

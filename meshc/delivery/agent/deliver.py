@@ -108,7 +108,7 @@ def check_complete(new: Configuration, node: str) -> None:
     for path in new.watchers(new.clusters, new.listeners):
         if path not in new.files:
             raise DeliveryError(f'the bundle of "{node}" refers to "{path}" and does not have it')
-        version_of(new.files[path])
+        version_of(new.files[path], path)
 
 
 def stale_files(there: Configuration, versions: Mapping[str, str]) -> frozenset[str]:

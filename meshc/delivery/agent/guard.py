@@ -93,7 +93,7 @@ def check_whole(bundle: NodeBundle, node: str) -> Configuration:
     for path in watched:
         if path not in new.files:
             raise DeliveryError(f'the bundle of "{node}" refers to "{path}" and does not have it')
-        version_of(new.files[path])
+        version_of(new.files[path], path)
     for path in new.files:
         if path not in watched and path not in NODE_FILES:
             read_json(path, new.files[path])

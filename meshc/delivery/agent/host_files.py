@@ -26,16 +26,17 @@ def why_not_startable(files: Mapping[str, bytes], node: str) -> str:
     """Return why an Envoy could not start with these files as this node; empty: it could."""
     try:
         there = read_configuration(files, origin="the target")
-        missing = [
-            path for path in there.watchers(there.clusters, there.listeners) if path not in files
-        ]
+        for path in there.watchers(there.clusters, there.listeners):
+            if path not in files:
+                return f'"{path}" is referred to and not there'
+            version_of(files[path], path)
     except DeliveryError as error:
         return error.message
     named = there.bootstrap.get("node")
     shown = named.get("id") if isinstance(named, dict) else None
     if shown != node:
         return f'the bootstrap in the target is that of node "{shown}"'
-    return f'"{missing[0]}" is referred to and not there' if missing else ""
+    return ""
 
 
 def expected_of(there: Configuration) -> Expected:
