@@ -41,12 +41,10 @@ def _place_options(command: _Command) -> _Command:
         _file_option,
         click.option(
             "--state",
-            type=click.Path(path_type=Path),
+            type=click.Path(),
             help="Folder for what the agent must remember. Default: .agent in the target.",
         ),
-        click.option(
-            "--target", type=click.Path(path_type=Path), help="Directory that Envoy watches."
-        ),
+        click.option("--target", type=click.Path(), help="Directory that Envoy watches."),
     ):
         command = option(command)
     return command
@@ -134,7 +132,7 @@ def _file(given: Path | None) -> Path | None:
     return given
 
 
-def _places(file: Path | None, target: Path | None, state: Path | None) -> tuple[Path, Path]:
+def _places(file: Path | None, target: str | None, state: str | None) -> tuple[Path, Path]:
     flags = {"target": target, "state": state}
     return places(flags, file=_file(file), environment=os.environ)
 
@@ -163,7 +161,10 @@ def run_command(file: Path | None, **flags: Any) -> NoReturn:
     become_resident(settings)
 
 
-@command.command("once")
+@command.command(
+    "once",
+    epilog="Example: meshc agent once --node front1 --source out --target /var/lib/meshc/envoy",
+)
 @_settings_options
 @common_options
 def once_command(file: Path | None, **flags: Any) -> int:
@@ -172,18 +173,28 @@ def once_command(file: Path | None, **flags: Any) -> int:
     Exit codes: 0 it runs, or ran already; 1 refused, by Envoy or by a guard; 3 the world is in
     the way.
     """
+    from meshc.delivery.agent.generations import short  # noqa: PLC0415, start-up time
     from meshc.delivery.agent.run import Agent  # noqa: PLC0415, start-up time
     from meshc.delivery.agent.status import word_of  # noqa: PLC0415, start-up time
 
     settings, log = _given(file, flags)
     with Agent(settings, log, is_resident=False) as agent:
         verdict = agent.once()
-        word = word_of(agent.state)
-    _say(word.summary, word.todo, is_good=not verdict.value)
+        word = word_of(agent.state, patience=1)
+        good = agent.state.ledger.good
+    if not verdict.value and word.state == "starting":
+        summary = f"LAID OUT: generation {short(good or '')} lies there, complete"
+        _say(summary, "start Envoy, if it does not run", is_good=True)
+    else:
+        _say(word.summary, word.todo, is_good=not verdict.value)
     return verdict.value
 
 
-@command.command("prepare")
+@command.command(
+    "prepare",
+    epilog="Example, before Envoy starts: meshc agent prepare --node front1 --source /srv/mesh/out "
+    "--target /var/lib/meshc/envoy",
+)
 @_settings_options
 @common_options
 def prepare_command(file: Path | None, **flags: Any) -> int:
@@ -198,13 +209,15 @@ def prepare_command(file: Path | None, **flags: Any) -> int:
     return 0
 
 
-@command.command("status")
+@command.command(
+    "status",
+    epilog="Examples: meshc agent status --target /var/lib/meshc/envoy; "
+    "for scripts: meshc agent status --json | jq -r .summary",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @_place_options
 @common_options
-def status_command(
-    file: Path | None, target: Path | None, state: Path | None, as_json: bool
-) -> int:
+def status_command(file: Path | None, target: str | None, state: str | None, as_json: bool) -> int:
     """Tell how delivery on this host is: the first line says it all.
 
     Exit codes: 0 well; 1 somebody has to act; 3 no agent runs here.
@@ -238,13 +251,16 @@ def status_command(
     return 0 if found["state"] in WELL else 1
 
 
-@command.command("history")
+@command.command(
+    "history",
+    epilog="Example: meshc agent history -n 5 --target /var/lib/meshc/envoy",
+)
 @click.option("-n", "count", type=int, default=20, show_default=True, help="How many events.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one event a line.")
 @_place_options
 @common_options
 def history_command(
-    file: Path | None, target: Path | None, state: Path | None, count: int, as_json: bool
+    file: Path | None, target: str | None, state: str | None, count: int, as_json: bool
 ) -> int:
     """Tell what the agent did, the newest last."""
     import json  # noqa: PLC0415, start-up time
@@ -257,11 +273,17 @@ def history_command(
     if as_json:
         click.echo("".join(json.dumps(entry) + "\n" for entry in entries), nl=False)
     else:
+        if not entries:
+            _say("nothing has happened here so far", "", is_good=True)
         click.echo(render_history(entries, time.time()), nl=False)
     return 0
 
 
-@command.command("rollback")
+@command.command(
+    "rollback",
+    epilog="Examples: meshc agent rollback; to a certain one: meshc agent rollback 02af0b6; "
+    "meshc agent history and status name them",
+)
 @click.argument("generation", default="")
 @_settings_options
 @common_options
@@ -290,35 +312,55 @@ def rollback_command(file: Path | None, generation: str, **flags: Any) -> int:
     return verdict.value
 
 
-@command.command("pause")
+@command.command(
+    "pause",
+    epilog='Example: meshc agent pause --reason "the database moves" --target /var/lib/meshc/envoy',
+)
 @click.option("--reason", default="", help="Shown by status.")
 @_place_options
 @common_options
-def pause_command(file: Path | None, target: Path | None, state: Path | None, reason: str) -> int:
+def pause_command(file: Path | None, target: str | None, state: str | None, reason: str) -> int:
     """Do not follow the source any more; what runs goes on."""
-    return _request(_running(file, target, state), "pause", _ANSWER_S, reason=reason)
+    return _set_pause(file, target, state, reason or "paused by an operator")
 
 
-@command.command("resume")
+@command.command(
+    "resume",
+    epilog="Example: meshc agent resume --target /var/lib/meshc/envoy",
+)
 @_place_options
 @common_options
-def resume_command(file: Path | None, target: Path | None, state: Path | None) -> int:
+def resume_command(file: Path | None, target: str | None, state: str | None) -> int:
     """Follow the source again."""
-    return _request(_running(file, target, state), "resume", _ANSWER_S)
+    return _set_pause(file, target, state, "")
 
 
-@command.command("allow")
+@command.command(
+    "allow",
+    epilog="Example: meshc agent allow 02af0b6, as meshc agent status names it",
+)
 @click.argument("generation")
 @_place_options
 @common_options
-def allow_command(
-    file: Path | None, target: Path | None, state: Path | None, generation: str
-) -> int:
+def allow_command(file: Path | None, target: str | None, state: str | None, generation: str) -> int:
     """Give the word for GENERATION, which a guard holds back."""
     return _request(_running(file, target, state), "allow", _ANSWER_S, generation=generation)
 
 
-def _running(file: Path | None, target: Path | None, state: Path | None) -> Path:
+def _set_pause(file: Path | None, target: str | None, state: str | None, reason: str) -> int:
+    from meshc.delivery.agent.absent import pause_absent  # noqa: PLC0415, start-up time
+    from meshc.delivery.agent.lock import owner_of  # noqa: PLC0415
+
+    where, memory = _places(file, target, state)
+    name = "pause" if reason else "resume"
+    if owner_of(where) is not None:
+        return _request(memory, name, _ANSWER_S, reason=reason)
+    pause_absent(where, memory, reason)
+    _say(f"{name}: done, for the next agent; none runs now", "", is_good=True)
+    return 0
+
+
+def _running(file: Path | None, target: str | None, state: str | None) -> Path:
     """Return the state folder of an agent that runs."""
     from meshc.delivery.agent.lock import owner_of  # noqa: PLC0415, start-up time
     from meshc.delivery.errors import DeliveryError  # noqa: PLC0415

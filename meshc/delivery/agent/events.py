@@ -143,6 +143,13 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReplaced:
+    """The target is another directory of the same name, which the running Envoy cannot see."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PauseAsked:
     """The operator wants the source not to be followed."""
 
@@ -195,6 +202,7 @@ Event = (
     | Undone
     | Failed
     | Probed
+    | TargetReplaced
     | PauseAsked
     | ResumeAsked
     | RollbackAsked

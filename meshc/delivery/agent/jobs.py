@@ -135,7 +135,8 @@ class Jobs:
 
     def _validated(self, generation: str, bundle: NodeBundle) -> ev.Event:
         verdict = self._validator.judge(bundle)
-        self.facts.validation = "accepted" if verdict.is_accepted else verdict.reason
+        said = "refused: " if verdict.is_accepted is False else ""
+        self.facts.validation = "accepted" if verdict.is_accepted else said + verdict.reason
         if verdict.is_accepted is False:
             return self._rejected(generation, _refusal_of(verdict, bundle))
         if verdict.is_accepted is None and self._settings.require_validation:

@@ -62,6 +62,8 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
             return _failed(state, event)
         case ev.Probed():
             return _probed(state, event)
+        case ev.TargetReplaced():
+            return replace(state, is_replaced=state.is_up is not False)
         case ev.PauseAsked():
             return replace(state, ledger=replace(state.ledger, paused=event.reason))
         case ev.ResumeAsked():
@@ -232,6 +234,7 @@ def _failed(state: State, event: ev.Failed) -> State:
         job=None,
         ledger=ledger,
         is_up=False if event.is_gone else state.is_up,
+        envoy_problem=event.reason if event.is_gone else state.envoy_problem,
         is_confirmed=state.is_confirmed and not event.is_gone,
         delivery_failures=state.delivery_failures + 1,
         delivery_problem=Problem(text=event.reason, hint=event.hint),
@@ -261,10 +264,12 @@ def _probed(state: State, event: ev.Probed) -> State:
         job=None,
         ledger=ledger,
         is_up=event.is_up if not state.is_unconfirmed_mode else state.is_up,
+        envoy_problem=event.reason,
         is_whole=event.is_whole,
         is_confirmed=accepts,
         must_repeat=must_repeat,
         needs_restart=state.needs_restart and not event.is_restarted,
+        is_replaced=state.is_replaced and not event.is_restarted,
         deliver_at=event.at if retry_now else state.deliver_at,
         delivery_problem=None if accepts and not must_repeat else state.delivery_problem,
         probe_at=event.at + (state.rhythm.probe if event.is_up else state.rhythm.probe_down),

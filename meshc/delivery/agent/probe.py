@@ -20,7 +20,7 @@ from meshc.delivery.agent.host_files import (
 )
 from meshc.delivery.agent.settings import admin_address
 from meshc.delivery.agent.swap import read_files
-from meshc.delivery.errors import AdminError, DeliveryError
+from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,7 @@ class EnvoyProbe:
         self._expected: Expected = {}
         self._problem = ""
         self._seen: ServerInfo | None = None
+        self._was_gone = False
         self.good: str | None = None
         self.info: ServerInfo | None = None
         self.accepted: dict[str, str] = {}
@@ -94,12 +95,14 @@ class EnvoyProbe:
         try:
             return self._ask(is_changed=is_changed)
         except DeliveryError as error:
+            self._was_gone = self._was_gone or isinstance(error, EnvoyGoneError)
             self.info = None
             self.accepted = {}
             return self._probed(is_up=False, is_disk_changed=is_changed, reason=error.message)
 
     def _ask(self, *, is_changed: bool) -> ev.Probed:
         admin = self.admin(self._bootstrap)
+        self.address = str(admin.address)
         info = admin.server_info()
         if info.node != self._settings.node:
             raise DeliveryError(
@@ -108,12 +111,13 @@ class EnvoyProbe:
         versions = admin.versions()
         before, self._seen = self._seen, info
         self.info = info
-        self.address = self._last_address = str(admin.address)
+        self._last_address = self.address
         self.accepted = _accepted(self._expected, versions)
         self.subscriptions = sum(len(names) for names, _ in self._expected.values())
         is_restarted = before is not None and (
-            info.epoch != before.epoch or info.uptime_s < before.uptime_s
+            self._was_gone or info.epoch != before.epoch or info.uptime_s < before.uptime_s
         )
+        self._was_gone = False
         return self._probed(
             is_up=True,
             is_current=not stale_among(self._expected, versions),

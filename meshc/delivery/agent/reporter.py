@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _HEARTBEAT_S = 30.0
 _SHOWN_JOBS = (ev.Check, ev.Deliver)
 _BAD = {"failing", "envoy-down", "quarantined", "held"}
+_TROUBLE = {"envoy is gone", "failed", "held", "rejected", "target incomplete", "target replaced"}
 
 
 class Reporter:
@@ -60,10 +61,11 @@ class Reporter:
                 if self._noticed is None:
                     self._noticed = event.at
             case ev.Fetched():
-                self._fetched(event, before)
+                self._fetched(event, before, after)
             case ev.FetchFailed():
                 self._fetch_failed(event, after)
             case ev.Held():
+                self._noticed = None  # How long somebody thinks about it is no latency.
                 self._count("held")
                 self._error(event.reason)
                 self._tell("held", event.generation, reason=event.reason)
@@ -79,6 +81,8 @@ class Reporter:
                 self._log.warn("damaged generation", generation=short(event.generation))
             case ev.Probed():
                 self._probed(event, before, after)
+            case ev.TargetReplaced():
+                self._tell("target replaced", after.ledger.good or "")
             case ev.PauseAsked():
                 self._tell("paused", "", reason=event.reason)
             case ev.ResumeAsked():
@@ -94,7 +98,13 @@ class Reporter:
         """Bring status and metrics up to date, where something has changed."""
         told = (
             *(state.ledger, state.latest, state.held, state.is_up, state.is_confirmed),
-            *(state.is_whole, state.needs_restart, state.source_failures, state.source_problem),
+            *(
+                state.is_whole,
+                state.needs_restart,
+                state.is_replaced,
+                state.source_failures,
+                state.source_problem,
+            ),
             *(state.delivery_problem, state.job if isinstance(state.job, _SHOWN_JOBS) else None),
             *(jobs.probe.accepted, jobs.facts.validation, self.shown.notes, self.shown.last_error),
         )
@@ -112,7 +122,7 @@ class Reporter:
                 notify(STATUS=word.summary)
         shown = self.shown
         shown.accepted = jobs.probe.accepted
-        shown.admin = jobs.probe.address
+        shown.admin = jobs.probe.address or state.ledger.admin
         shown.envoy_version = jobs.probe.info.version if jobs.probe.info else ""
         shown.validation = jobs.facts.validation
         shown.subscriptions = jobs.probe.subscriptions
@@ -133,9 +143,10 @@ class Reporter:
         metrics.subscriptions = self.shown.subscriptions
         metrics.inotify_limit = instances_limit() or 0
 
-    def _fetched(self, event: ev.Fetched, before: State) -> None:
+    def _fetched(self, event: ev.Fetched, before: State, after: State) -> None:
+        if not isinstance(after.job, _SHOWN_JOBS):
+            self._noticed = None  # Whatever is delivered next, it is not for this change.
         if event.generation == before.latest:
-            self._noticed = None
             return
         stored = self._store.describe(event.generation)
         self._log.info(
@@ -206,8 +217,10 @@ class Reporter:
         elif event.is_up and before.is_up is False:
             self._tell("envoy is there", after.ledger.good or "", confirmed=after.is_confirmed)
         if not event.is_up and before.is_up is not False and event.reason:
-            self._tell("envoy is gone", after.ledger.good or "", reason=event.reason)
-        if event.is_disk_changed:
+            what = "envoy is gone" if event.is_whole else "target incomplete"
+            self._tell(what, after.ledger.good or "", reason=event.reason)
+        if event.is_disk_changed and self._told.get("disk") != after.ledger.good:
+            self._told["disk"] = after.ledger.good or ""
             self._log.warn("files changed by somebody else", target=self.shown.target)
         if event.is_current is False:
             self._log.warn("envoy does not run what lies on disk")
@@ -221,4 +234,5 @@ class Reporter:
     def _tell(self, what: str, generation: str, **facts: Any) -> None:
         known = {key: value for key, value in facts.items() if value is not None}
         self._history.add(what, generation=generation, **known)
-        self._log.info(what, generation=short(generation) or None, **known)
+        say = self._log.warn if what in _TROUBLE else self._log.info
+        say(what, generation=short(generation) or None, **known)

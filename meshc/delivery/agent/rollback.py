@@ -1,4 +1,4 @@
-"""Back to an earlier generation, because an operator says so."""
+"""Which generation an operator means, and whether it can be had."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from meshc.delivery.agent.generations import short
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from meshc.delivery.agent.generations import Generations
     from meshc.delivery.agent.ledger import Ledger
 
@@ -33,13 +35,40 @@ def rollback_target(ledger: Ledger, store: Generations, text: str) -> str:
         raise DeliveryError(
             "there is no earlier generation to go back to", hint="see: meshc agent history"
         )
+    _refuse_quarantined(ledger, text or str(ledger.previous))
     wanted = store.find(text) if text else str(ledger.previous)
-    if wanted in ledger.quarantine:
-        raise DeliveryError(
-            f"Envoy refuses generation {short(wanted)}: {ledger.quarantine[wanted].reason}"
-        )
+    _refuse_quarantined(ledger, wanted)
     if store.load(wanted) is None:
         raise DeliveryError(
             f"generation {short(wanted)} is damaged or gone", hint="see: meshc agent history"
         )
     return wanted
+
+
+def allow_target(ledger: Ledger, held: Collection[str], store: Generations, text: str) -> str:
+    """Return the held generation that an operator means.
+
+    Raises:
+        DeliveryError: there is no such one, or no guard holds it, so that his word means nothing.
+    """
+    found = [name for name in held if text and name.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    _refuse_quarantined(ledger, text)
+    wanted = store.find(text)
+    if wanted not in held:
+        raise DeliveryError(
+            f"no guard holds generation {short(wanted)}, so there is nothing to allow",
+            hint="see: meshc agent status",
+        )
+    return wanted
+
+
+def _refuse_quarantined(ledger: Ledger, text: str) -> None:
+    """Say why, also for a generation whose files are long forgotten."""
+    for name, refusal in ledger.quarantine.items():
+        if text and name.startswith(text):
+            raise DeliveryError(
+                f"generation {short(name)} is in quarantine: {refusal.reason}",
+                hint="it is tried again when it changes; mend it, build and publish",
+            )

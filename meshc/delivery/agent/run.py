@@ -26,7 +26,7 @@ from meshc.delivery.agent.machine import step, wake_at
 from meshc.delivery.agent.metrics import MetricsServer
 from meshc.delivery.agent.notify import notify, watchdog_interval_s
 from meshc.delivery.agent.reporter import Reporter
-from meshc.delivery.agent.rollback import rollback_asked, rollback_target
+from meshc.delivery.agent.rollback import allow_target, rollback_asked, rollback_target
 from meshc.delivery.agent.settings import metrics_address
 from meshc.delivery.agent.sources import open_source
 from meshc.delivery.agent.state import Rhythm, State
@@ -257,10 +257,6 @@ class Agent:
 
     def _moved_away(self) -> None:
         """The directory is another one of the same name: hold that one too, and say so."""
-        note = "the target was replaced; an Envoy that watched the old one must be restarted"
-        if note not in self._reporter.shown.notes:
-            self._reporter.shown.notes += (note,)
-            self._log.error("target replaced", target=str(self._settings.target), hint=note)
         with contextlib.suppress(OSError, DeliveryError):
             make_folder(self._settings.target)
             self._lock.release()
@@ -269,6 +265,7 @@ class Agent:
             self._inbox.prepare()
             self.store.prepare()
             self._saved = None
+            self._events.put(ev.TargetReplaced(at=time.monotonic()))
 
     # --- the worker ---------------------------------------------------------------------------
 
@@ -325,7 +322,12 @@ class Agent:
                 case "resume":
                     self._take(ev.ResumeAsked(at=at))
                 case "allow":
-                    generation = self.store.find(str(given.get("generation", "")))
+                    generation = allow_target(
+                        self.state.ledger,
+                        self.state.held,
+                        self.store,
+                        str(given.get("generation", "")),
+                    )
                     self._take(ev.AllowAsked(at=at, generation=generation))
                 case _:
                     wanted = rollback_target(

@@ -45,6 +45,8 @@ class State:
         is_whole: An Envoy could start with what lies in the target.
         is_confirmed: Envoy has said since it was last started that it runs what lies there.
         is_up: Whether Envoy runs; None: not known.
+        envoy_problem: Why it is taken for one that does not run.
+        is_replaced: Envoy watches an older directory of the target's name, and sees nothing new.
         must_repeat: What is good has to be delivered once more.
     """
 
@@ -59,8 +61,10 @@ class State:
     is_whole: bool = False
     is_confirmed: bool = False
     is_up: bool | None = None
+    envoy_problem: str = ""
     must_repeat: bool = False
     needs_restart: bool = False
+    is_replaced: bool = False
     is_stopping: bool = False
     dirty_since: float | None = None
     moved_at: float = 0.0

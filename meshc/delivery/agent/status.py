@@ -70,10 +70,19 @@ class Shown:
     notes: tuple[str, ...] = ()
 
 
-def word_of(state: State) -> Word:  # noqa: PLR0911, one line a state, the worst first
-    """Say how it is."""
+def word_of(  # noqa: PLR0911, one line a state, the worst first
+    state: State, *, patience: int = _PATIENT_FAILURES
+) -> Word:
+    """Say how it is; a source is called failing after so many failures."""
     ledger = state.ledger
     runs = f"generation {short(ledger.good)} runs" if ledger.good else "nothing was delivered yet"
+    if state.is_replaced and state.is_up is not False:
+        return Word(
+            state="failing",
+            summary="THE TARGET WAS REPLACED while Envoy ran, so Envoy watches the old directory "
+            f"and gets nothing new. {_cap(runs)}",
+            todo="restart Envoy: systemctl restart meshc-envoy; and replace files, not the folder",
+        )
     if state.delivery_problem is not None and state.is_up is not False:
         return Word(
             state="failing",
@@ -91,7 +100,7 @@ def word_of(state: State) -> Word:  # noqa: PLR0911, one line a state, the worst
             f"{state.held[state.latest]}. {_cap(runs)}",
             todo=f"if that is intended: meshc agent allow {short(state.latest)}",
         )
-    if state.source_problem is not None and state.source_failures >= _PATIENT_FAILURES:
+    if state.source_problem is not None and state.source_failures >= patience:
         return Word(
             state="source-failing",
             summary=f"SOURCE FAILING: {state.source_problem.text} ({state.source_failures} times). "
@@ -113,16 +122,19 @@ def word_of(state: State) -> Word:  # noqa: PLR0911, one line a state, the worst
 
 def _down(state: State) -> Word:
     good = state.ledger.good
+    why = f": {state.envoy_problem}" if state.envoy_problem else ""
     if not state.is_whole:
+        problem = state.source_problem
         return Word(
             state="envoy-down",
-            summary="ENVOY IS NOT RUNNING, and there is nothing that it could start with",
-            todo="see what is wrong with the source below; then start Envoy",
+            summary=f"NOTHING TO START ENVOY WITH{why}"
+            + (f"; and from the source: {problem.text}" if problem else ""),
+            todo=(problem.hint if problem else "") or "mend the source; then start Envoy",
         )
     lies = f"generation {short(good)} lies there, whole" if good else "its files are whole"
     return Word(
         state="envoy-down",
-        summary=f"ENVOY DOES NOT ANSWER; {lies}. New generations wait for it",
+        summary=f"ENVOY DOES NOT ANSWER{why}. {_cap(lies)}; new generations wait for it",
         todo="start Envoy, or see its log: journalctl -u meshc-envoy",
     )
 
