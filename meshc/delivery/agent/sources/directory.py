@@ -76,7 +76,7 @@ class DirectorySource:
         """Return the newest bundle; looks only at the manifest's identity where that suffices."""
         self._watch_again()
         seen = self._manifest()
-        if known is not None and seen == self._seen:
+        if known is not None and seen is not None and seen == self._seen:
             return None
         self._seen = seen
         try:
