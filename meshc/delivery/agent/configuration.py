@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NewType
@@ -17,6 +18,8 @@ Subscription = NewType("Subscription", str)
 
 CDS_SUBSCRIPTION = Subscription("cluster_manager.cds.")
 LDS_SUBSCRIPTION = Subscription("listener_manager.lds.")
+
+_SMALL = 32 * 1024
 
 Resources = dict[str, dict[str, Any]]
 """Listeners or clusters by name, in the order of their file."""
@@ -100,14 +103,23 @@ def read_configuration(files: Mapping[str, bytes], *, origin: str) -> Configurat
 
 def version_of(data: bytes, path: str = "") -> str:
     """Return the ``version_info`` of a file, which Envoy repeats once it has accepted it."""
-    try:
-        version = json.loads(data)["version_info"]
-    except (ValueError, RecursionError, TypeError, KeyError):
-        version = None
-    if not isinstance(version, str) or not version:
+    version = _known_version(data) if len(data) <= _SMALL else _version_in(data)
+    if version is None:
         name = f'"{path}"' if path else "a file"
         raise DeliveryError(f"{name} has no version, so Envoy could never confirm it")
     return version
+
+
+def _version_in(data: bytes) -> str | None:
+    try:
+        version = json.loads(data)["version_info"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
+    return version if isinstance(version, str) and version else None
+
+
+_known_version = functools.lru_cache(maxsize=64)(_version_in)
+"""A delivery asks for the version of each file a dozen times; small ones are remembered."""
 
 
 def texts_in(value: Any) -> Iterator[str]:
@@ -123,12 +135,15 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from _mappings(part)
+    """All mappings anywhere in a JSON value, the outer before the inner, in their order."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            part = list(part.values())
+        if isinstance(part, list):
+            waiting += [one for one in reversed(part) if isinstance(one, dict | list)]
 
 
 def _parsed(data: bytes, name: str, origin: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from meshc.delivery.agent.admin import SubscriptionState
 from meshc.delivery.errors import AdminError, EnvoyGoneError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from meshc.delivery.agent.admin import EnvoyAdmin
     from meshc.delivery.agent.configuration import Subscription
+
+_Answer = TypeVar("_Answer")
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
@@ -37,12 +39,15 @@ class Patience:
     ``notice`` is how long a rename may go unnoticed by an Envoy that answers otherwise;
     ``answer`` how long it may say nothing, as it does while it applies thousands of resources;
     ``warm`` leaves time for a name server that never answers (Envoy gives up after 107 s);
+    ``warm_least`` is how long clusters may warm although something newer waits, so that changes
+    that never end keep no cluster from ever being used;
     ``drain_margin`` is added to the drain time that Envoy was started with.
     """
 
     notice: float = 1.0
     answer: float = 30.0
     warm: float = 120.0
+    warm_least: float = 15.0
     drain_margin: float = 5.0
     nudges: int = 3
 
@@ -93,7 +98,7 @@ class Watch:
         self._names = subscriptions
         self._version = version
         self._patience = patience
-        self._before = admin.states(subscriptions)
+        self._before = patiently(lambda: admin.states(subscriptions), patience)
 
     def wait(self) -> Outcome:
         """Wait for the outcome of a rename that has just been made.
@@ -128,7 +133,7 @@ class Watch:
         return judge_all(self._before, self._admin.states(self._names), self._version)
 
 
-def never() -> bool:
+def _never() -> bool:
     """Say that nobody is in a hurry."""
     return False
 
@@ -137,7 +142,7 @@ def await_zero(
     count: Callable[[], int],
     limit_s: float,
     patience: Patience,
-    should_hurry: Callable[[], bool] = never,
+    should_hurry: Callable[[], bool] = _never,
 ) -> bool:
     """Wait until a count of Envoy's is zero; False where it is not in time, or must not wait.
 
@@ -159,6 +164,24 @@ def await_zero(
             return True
         if last_answer - started > limit_s or should_hurry():
             return False
+    raise AssertionError  # pauses never end
+
+
+def patiently(ask: Callable[[], _Answer], patience: Patience) -> _Answer:
+    """Ask until Envoy answers; the thread that answers is the one that applies big files.
+
+    Raises:
+        AdminError: Envoy has stopped answering or is gone.
+    """
+    started = time.monotonic()
+    for _ in pauses():
+        try:
+            return ask()
+        except EnvoyGoneError:
+            raise
+        except AdminError:
+            if time.monotonic() - started > patience.answer:
+                raise
     raise AssertionError  # pauses never end
 
 

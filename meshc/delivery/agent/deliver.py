@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Never, assert_never
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.configuration import Configuration, read_configuration, version_of
-from meshc.delivery.agent.confirm import Outcome, Patience, Watch, await_zero, never
+from meshc.delivery.agent.confirm import Outcome, Patience, Watch, await_zero, patiently
+from meshc.delivery.agent.haste import Haste, unhurried
 from meshc.delivery.agent.host_files import expected_of, stale_among
 from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
-from meshc.delivery.agent.swap import put_file, read_files, remove_file, sole_writer
+from meshc.delivery.agent.swap import file_at, put_file, read_files, remove_file, sole_writer
 from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError, RefusedError
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ def deliver(
     *,
     patience: Patience = _PATIENCE,
     admin: EnvoyAdmin | None = None,
-    should_hurry: Callable[[], bool] = never,
+    haste: Callable[[], Haste] = unhurried,
 ) -> DeliveryResult:
     """Bring a bundle under the Envoy that runs on a directory; returns once Envoy has confirmed.
 
     Where Envoy runs exactly these files already, nothing is touched.  ``admin`` is found in the
-    bootstrap that Envoy was started with, unless it is given.  Once ``should_hurry`` says so,
+    bootstrap that Envoy was started with, unless it is given.  Once ``haste`` says so,
     nothing that can be done later is waited for: clusters that draining listeners use are left,
-    and what is still warming is taken back.
+    and what does not get warm is taken back.
 
     Raises:
         RefusedError: Envoy did not accept a file; the previous files are back.
@@ -88,11 +89,11 @@ def deliver(
             patience=patience,
             drain_limit_s=info.drain_time_s + patience.drain_margin,
             files=dict(old.files),
-            should_hurry=should_hurry,
+            haste=haste,
         )
         delivery.run(steps)
         if steps:
-            delivery.run(_overlooked(new, admin))
+            delivery.run_overlooked(new)
     return DeliveryResult(
         has_changed=bool(steps),
         written=tuple(dict.fromkeys(delivery.written)),
@@ -116,12 +117,6 @@ def stale_files(there: Configuration, versions: Mapping[str, str]) -> frozenset[
     return stale_among(expected_of(there), versions)
 
 
-def _overlooked(new: Configuration, admin: EnvoyAdmin) -> tuple[Step, ...]:
-    """Return steps for what Envoy does not run after all, such as a shared, older subscription."""
-    stale = stale_files(new, admin.versions()) - {CDS}  # wider than the bundle's while draining
-    return plan_steps(new, new, stale=stale)
-
-
 @dataclass(slots=True, kw_only=True)
 class _Delivery:
     """Runs steps and remembers how to undo them; ``files`` is what lies on disk at any time."""
@@ -132,7 +127,7 @@ class _Delivery:
     patience: Patience
     drain_limit_s: float
     files: dict[str, bytes]
-    should_hurry: Callable[[], bool] = never
+    haste: Callable[[], Haste] = unhurried
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     left_clusters: tuple[str, ...] = ()
@@ -140,12 +135,24 @@ class _Delivery:
 
     def run(self, steps: Sequence[Step]) -> None:
         """Run the steps in order; puts everything back and raises where one does not succeed."""
-        try:
-            for step in steps:
+        for step in steps:
+            try:
                 if not self._run(step):
                     return
+            except DeliveryError as error:
+                if isinstance(step, Remove):
+                    error.is_restored = False  # all else is confirmed; the next try goes on here
+                    raise
+                self._put_back(error)
+
+    def run_overlooked(self, new: Configuration) -> None:
+        """Put once more what Envoy does not run after all, such as a shared subscription's."""
+        try:
+            versions = patiently(self.admin.versions, self.patience)
         except DeliveryError as error:
             self._put_back(error)
+        # Clusters on disk are wider than the bundle's while listeners drain.
+        self.run(plan_steps(new, new, stale=stale_files(new, versions) - {CDS}))
 
     def _run(self, step: Step) -> bool:
         """Run one step; False where the rest has to wait for the next delivery."""
@@ -159,6 +166,10 @@ class _Delivery:
                     self.left_clusters = step.clusters
                     return False
             case Remove():
+                undo = Put(path=step.path, data=b"", does="removed")
+                self._undo.append((undo, self.files[step.path]))
+                undo = Put(path=step.path, data=b"", does="removed")
+                self._undo.append((undo, self.files[step.path]))
                 remove_file(self.directory, step.path)
                 del self.files[step.path]
                 self.removed.append(step.path)
@@ -180,8 +191,7 @@ class _Delivery:
             watch = None
             if step.subscriptions:
                 watch = Watch(self.admin, step.subscriptions, version_of(data), self.patience)
-            put_file(self.directory, step.path, data)
-            self.files[step.path] = data
+            self._replace(step.path, data)
             if watch is None:
                 return outcome
             outcome = watch.wait()
@@ -189,14 +199,39 @@ class _Delivery:
                 break
         return outcome
 
+    def _replace(self, path: str, data: bytes) -> None:
+        """Put bytes into place; ``files`` is right even if the disk refuses half of that.
+
+        A rename may have been made, and Envoy have seen it, before the sync of its folder fails.
+        """
+        try:
+            put_file(self.directory, path, data)
+        except DeliveryError:
+            found = file_at(self.directory, path)
+            if found is None:
+                self.files.pop(path, None)
+            else:
+                self.files[path] = found
+            raise
+        self.files[path] = data
+
     def _await_drained(self) -> bool:
-        return await_zero(self.admin.draining, self.drain_limit_s, self.patience, self.should_hurry)
+        return await_zero(
+            self.admin.draining, self.drain_limit_s, self.patience, self._is_in_a_hurry
+        )
+
+    def _is_in_a_hurry(self) -> bool:
+        return self.haste() is not Haste.NONE
 
     def _await_warm(self) -> None:
-        is_warm = await_zero(
-            self.admin.warming, self.patience.warm, self.patience, self.should_hurry
-        )
-        if not is_warm and self.should_hurry():
+        began = time.monotonic()
+
+        def must_end() -> bool:
+            haste, spent = self.haste(), time.monotonic() - began
+            return haste is Haste.STOP or (haste is Haste.NEWS and spent > self.patience.warm_least)
+
+        is_warm = await_zero(self.admin.warming, self.patience.warm, self.patience, must_end)
+        if not is_warm and self._is_in_a_hurry():
             raise DeliveryError(
                 f'clusters or listeners of "{self.node}" were still warming when something else '
                 "had to be done",
@@ -277,6 +312,8 @@ class _Delivery:
                 self._restore(put, previous, is_confirmed=not is_gone)
             except DeliveryError as problem:
                 problems.append(problem)
+                if self.files.get(put.path) != previous:
+                    break  # what this file refers to must stay where it is
                 is_gone = is_gone or isinstance(problem, AdminError)
         error.is_restored = not problems
         if problems:
@@ -302,11 +339,11 @@ class _Delivery:
             if put.path == CDS and is_confirmed:
                 # Listeners that were taken back may still send to clusters that are about to go.
                 is_drained = self._await_drained()
-                if not is_drained and self.should_hurry():
+                if not is_drained and self._is_in_a_hurry():
                     return  # a wider set of clusters is complete too; the next delivery prunes it
             outcome = self._write(step, previous)
         except AdminError:
-            put_file(self.directory, put.path, previous)
+            self._replace(put.path, previous)
             raise
         if outcome is not Outcome.ACCEPTED:
             raise self._refused(step, outcome)

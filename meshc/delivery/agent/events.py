@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from meshc.delivery.agent.haste import Haste
     from meshc.delivery.agent.ledger import Refusal
 
 
@@ -247,6 +248,8 @@ class Probe:
 @dataclass(frozen=True, slots=True)
 class Hurry:
     """Ask the delivery that runs not to wait for anything that can be done later."""
+
+    haste: Haste
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from meshc.delivery.agent.durable import NEW, make_folder, sync_folder, write_fi
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
 Generation = NewType("Generation", str)
@@ -111,7 +111,13 @@ class Generations:
     def describe(self, generation: str) -> Stored | None:
         """Return what is known about a generation, without its files."""
         try:
-            content = json.loads((self.folder / f"{generation}{_LIST}").read_bytes())
+            return self._parsed(generation, (self.folder / f"{generation}{_LIST}").read_bytes())
+        except OSError:
+            return None
+
+    def _parsed(self, generation: str, text: bytes) -> Stored | None:
+        try:
+            content = json.loads(text)
             digests = {str(path): str(digest) for path, digest in content["files"].items()}
             if content["node"] != self._node or generation_of(digests) != generation:
                 return None
@@ -123,7 +129,7 @@ class Generations:
                 drain_time=str(content["drain_time"]),
                 fetched=float(content["fetched"]),
             )
-        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             return None
 
     def load(self, generation: str) -> NodeBundle | None:
@@ -151,12 +157,8 @@ class Generations:
             names = [entry.name for entry in os.scandir(self.folder)]
         except OSError:
             return ()
-        found = [
-            stored
-            for name in names
-            if name.endswith(_LIST) and (stored := self.describe(name.removesuffix(_LIST)))
-        ]
-        return tuple(sorted(found, key=lambda one: (-one.fetched, one.generation)))
+        lists = (name.removesuffix(_LIST) for name in names if _is_list(name))
+        return _newest_first(self.describe(name) for name in lists)
 
     def find(self, text: str) -> Generation:
         """Return the generation, or the build, whose name starts like this.
@@ -178,16 +180,30 @@ class Generations:
     def prune(self, keep: int, needed: Collection[str]) -> None:
         """Forget all but the newest generations and those that are needed."""
         with _as_delivery_error(self.folder):
-            stored = self.all()
+            there = [entry.name for entry in os.scandir(self.folder)]
+            # What cannot be read now must not count as missing: then nothing is forgotten today.
+            texts = {name: (self.folder / name).read_bytes() for name in there if _is_list(name)}
+            stored = _newest_first(
+                self._parsed(name.removesuffix(_LIST), text) for name, text in texts.items()
+            )
             kept = [one for one in stored if one.generation in needed]
             kept += [one for one in stored if one not in kept][: max(0, keep - len(kept))]
             names = {f"{one.generation}{_LIST}" for one in kept}
             names |= {f"{digest}{_FILE}" for one in kept for digest in one.digests.values()}
             # Lists go before files: a list without its files would be a damaged generation.
-            doomed = [e.name for e in os.scandir(self.folder) if e.name not in names]
+            doomed = [name for name in there if name not in names]
             for name in sorted(doomed, key=lambda name: (not name.endswith(_LIST), name)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.folder / name)  # noqa: PTH108
+
+
+def _is_list(name: str) -> bool:
+    return name.endswith(_LIST)
+
+
+def _newest_first(found: Iterable[Stored | None]) -> tuple[Stored, ...]:
+    stored = [one for one in found if one is not None]
+    return tuple(sorted(stored, key=lambda one: (-one.fetched, one.generation)))
 
 
 @contextlib.contextmanager

@@ -116,7 +116,10 @@ def check_room(old: Configuration, new: Configuration) -> None:
     more = new_subscriptions(old, new)
     if not more:
         return
-    room = room_of(envoy_user())
+    try:
+        room = room_of(envoy_user())
+    except OSError:
+        return  # Nobody can tell, as where the system does not tell its limit.
     if room is None:
         return
     held = max(room.used, 0 if room.is_complete else subscriptions_of(old))

@@ -32,6 +32,7 @@ from meshc.diagnostics.errors import MeshcError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshc.delivery.agent.haste import Haste
     from meshc.delivery.agent.settings import AgentSettings
     from meshc.delivery.agent.sources import Source
 
@@ -54,13 +55,13 @@ class Jobs:
         settings: AgentSettings,
         store: Generations,
         source: Source,
-        should_hurry: Callable[[], bool],
+        haste: Callable[[], Haste],
     ) -> None:
         self._settings = settings
         self._target = settings.target
         self._store = store
         self._source = source
-        self._should_hurry = should_hurry
+        self._haste = haste
         self._validator = Validator(
             settings.state, settings.envoy, limit_s=settings.validation_limit
         )
@@ -180,12 +181,12 @@ class Jobs:
                 bundle,
                 self._target,
                 wait_s=self._settings.unconfirmed_wait,
-                should_hurry=self._should_hurry,
+                haste=self._haste,
             )
         else:
             asked = self.probe.admin(old.bootstrap)
             admin = str(asked.address)
-            result = deliver(bundle, self._target, admin=asked, should_hurry=self._should_hurry)
+            result = deliver(bundle, self._target, admin=asked, haste=self._haste)
         self._remember(job.generation, is_exact=not result.left_clusters)
         return ev.Delivered(
             at=time.monotonic(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -55,8 +56,9 @@ class TargetLock:
                 f'another agent has "{self._target}"' + (f": process {owner}" if owner else ""),
                 hint="one agent a target; see: meshc agent status",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # only says who it is; a full disk must not matter
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._held = descriptor
         status = self._target.stat()
         self._identity = (status.st_dev, status.st_ino)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshc.delivery.agent import events as ev
+from meshc.delivery.agent.haste import Haste
 from meshc.delivery.agent.meaning import take
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ def _decide(state: State, at: float) -> tuple[State, tuple[ev.Action, ...]]:
 def _while_busy(state: State) -> tuple[State, tuple[ev.Action, ...]]:
     if state.is_stopping:
         if isinstance(state.job, ev.Deliver):
-            return state, (ev.Hurry(),)
+            return state, (ev.Hurry(Haste.STOP),)
         return replace(state, job=None), (ev.Stop(),)  # nothing but a delivery has to end well
     if isinstance(state.job, ev.Deliver) and (
         state.dirty_since is not None or state.ledger.wanted not in {None, state.job.generation}
     ):
-        return state, (ev.Hurry(),)
+        return state, (ev.Hurry(Haste.NEWS),)
     return state, ()
 
 

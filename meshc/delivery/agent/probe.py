@@ -127,7 +127,7 @@ class EnvoyProbe:
 
     def _read(self, traces: Traces) -> None:
         """Read the target once more, because it is not what it was."""
-        self._traces = traces
+        self._traces = None  # until all of it has been read
         files = read_files(self._target)
         self._problem = why_not_startable(files, self._settings.node)
         self._generation = generation_of(digests_of(files))
@@ -137,6 +137,7 @@ class EnvoyProbe:
             there = read_configuration(files, origin=f'"{self._target}"')
             self._expected = expected_of(there)
             self._bootstrap = {"admin": there.bootstrap.get("admin")}
+        self._traces = traces
 
     def _probed(
         self,

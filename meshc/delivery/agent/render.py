@@ -67,6 +67,8 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     problem = f"; {source['failures']} failures: {source['problem']}" if source["failures"] else ""
     yield "source", f"{source['address']}{problem}"
     yield "subscriptions", _subscriptions(status["subscriptions"], room)
+    if status.get("leftovers"):
+        yield "leftovers", "clusters of an earlier generation, until connections have drained"
     if status["validation"]:
         yield "validation", str(status["validation"])
     for name, refusal in status["quarantine"].items():

@@ -100,6 +100,7 @@ class Reporter:
             *(state.ledger, state.latest, state.held, state.is_up, state.is_confirmed),
             *(
                 state.is_whole,
+                state.tidy_at is not None,
                 state.needs_restart,
                 state.is_replaced,
                 state.source_failures,

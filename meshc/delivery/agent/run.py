@@ -19,6 +19,7 @@ from meshc.delivery.agent.admin import AdminAddress
 from meshc.delivery.agent.control import Inbox, Request
 from meshc.delivery.agent.durable import make_folder
 from meshc.delivery.agent.generations import Generations, short
+from meshc.delivery.agent.haste import Haste
 from meshc.delivery.agent.jobs import Jobs
 from meshc.delivery.agent.ledger import Ledger, load_ledger, save_ledger
 from meshc.delivery.agent.lock import TargetLock, check_place
@@ -59,7 +60,7 @@ class Agent:
         self._lock = TargetLock(settings.target)
         self._events: queue.SimpleQueue[ev.Event] = queue.SimpleQueue()
         self._work: queue.SimpleQueue[ev.Job | None] = queue.SimpleQueue()
-        self._hurry = threading.Event()
+        self._haste = Haste.NONE
         self._job_began: float | None = None
         self._is_fresh = False
         self._is_over = False
@@ -111,7 +112,7 @@ class Agent:
         self.store = Generations(settings.state, settings.node)
         self.store.prepare()
         self._source = open_source(settings, self.store.file)
-        self._jobs = Jobs(settings, self.store, self._source, self._hurry.is_set)
+        self._jobs = Jobs(settings, self.store, self._source, lambda: self._haste)
         self._jobs.probe.remember_address(ledger.admin)
         self._reporter = Reporter(settings, self._log, self.store, is_resident=self._is_resident)
         self._reporter.shown.notes = notes
@@ -223,11 +224,11 @@ class Agent:
     def _act(self, action: ev.Action) -> None:
         match action:
             case ev.Hurry():
-                self._hurry.set()
+                self._haste = max(self._haste, action.haste)
             case ev.Stop():
                 self._is_over = True
             case _:
-                self._hurry.clear()
+                self._haste = Haste.NONE
                 self._jobs.probe.good = self.state.ledger.good
                 self._job_began = time.monotonic()
                 self._work.put(action)

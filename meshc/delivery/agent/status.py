@@ -217,6 +217,7 @@ def describe(state: State, shown: Shown, since: float) -> dict[str, Any]:
             "admin": shown.admin,
             "needs_restart": state.needs_restart,
         },
+        "leftovers": state.tidy_at is not None,
         "validation": shown.validation,
         "subscriptions": shown.subscriptions,
         "notes": list(shown.notes),

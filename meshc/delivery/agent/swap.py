@@ -15,7 +15,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from meshc.artifact.layout import NODE_FILES, SERVICES
+from meshc.artifact.layout import NODE_FILES, SERVICES, is_host_path
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STAGING = ".meshc"
+_STAGED = "next"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE_MODE = 0o644  # Envoy may run as another user; what it cannot read it does not retry.
 _FOLDER_MODE = 0o755
-_SHARED_DEPTH = 3
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
@@ -40,11 +41,21 @@ def read_files(directory: Path) -> dict[str, bytes]:
         }
 
 
+def file_at(directory: Path, path: str) -> bytes | None:
+    """Return what lies at a path; None: nothing, and no bytes where that cannot be read."""
+    try:
+        return (directory / path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
+
+
 @contextlib.contextmanager
 def sole_writer(directory: Path) -> Iterator[None]:
     """Keep other deliveries out of a directory, and leave nothing half-written behind."""
     with _as_delivery_error(directory):
-        held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held = os.open(directory, _FOLDER)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,37 +74,50 @@ def sole_writer(directory: Path) -> Iterator[None]:
 def put_file(directory: Path, path: str, data: bytes) -> None:
     """Replace or create a file below the directory by one rename, durably.
 
+    Folders are held open from the directory down, so that whoever swaps one of them for a link
+    meanwhile cannot lead a write out of it.
+
     Raises:
         DeliveryError: the disk refuses, or something that is no plain file is in the way.
     """
     _check(path)
     target = directory / path
-    with _as_delivery_error(target):
-        _make_folder(directory, target.parent)
-        _refuse_special(target)
-        staged = _stage(directory, data)
+    with _as_delivery_error(target), contextlib.ExitStack() as held:
+        top = _held(held, directory, _FOLDER)
+        folder = top
+        for name in path.split("/")[:-1]:
+            folder = _inner(held, folder, name)
+        _refuse_special(folder, target)
+        staging = _stage(held, top, data)
         try:
-            staged.rename(target)
+            os.rename(_STAGED, target.name, src_dir_fd=staging, dst_dir_fd=folder)
         except BaseException:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(_STAGED, dir_fd=staging)
             raise
-        _sync_folder(target.parent)
+        os.fsync(folder)
 
 
 def remove_file(directory: Path, path: str) -> None:
     """Remove a file; its folder stays, because a watch on it would not survive a new one."""
     _check(path)
-    with _as_delivery_error(directory / path):
-        (directory / path).unlink(missing_ok=True)
+    with _as_delivery_error(directory / path), contextlib.ExitStack() as held:
+        folder = _held(held, directory, _FOLDER)
+        with contextlib.suppress(FileNotFoundError):
+            for name in path.split("/")[:-1]:
+                folder = _held(held, name, _FOLDER | os.O_NOFOLLOW, within=folder)
+            os.unlink(path.rpartition("/")[2], dir_fd=folder)
 
 
-def _stage(directory: Path, data: bytes) -> Path:
-    staging = directory / STAGING
-    staging.mkdir(mode=0o700, exist_ok=True)
-    staged = staging / "next"
-    staged.unlink(missing_ok=True)
+def _stage(held: contextlib.ExitStack, top: int, data: bytes) -> int:
+    """Write the bytes down beside what is watched; returns the folder in which they lie."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(STAGING, 0o700, dir_fd=top)
+    staging = _held(held, STAGING, _FOLDER | os.O_NOFOLLOW, within=top)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_STAGED, dir_fd=staging)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(staged, flags, _FILE_MODE)
+    descriptor = os.open(_STAGED, flags, _FILE_MODE, dir_fd=staging)
     try:
         os.fchmod(descriptor, _FILE_MODE)  # the umask has taken its share
         view = memoryview(data)
@@ -102,29 +126,32 @@ def _stage(directory: Path, data: bytes) -> Path:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return staged
+    return staging
 
 
-def _make_folder(directory: Path, folder: Path) -> None:
-    if folder == directory or folder.is_dir():
-        return
-    _make_folder(directory, folder.parent)
-    folder.mkdir()
-    folder.chmod(_FOLDER_MODE)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _inner(held: contextlib.ExitStack, parent: int, name: str) -> int:
+    """Open a folder in another one, and make it where it is missing; a link is not followed."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return _held(held, name, _FOLDER | os.O_NOFOLLOW, within=parent)
+    except FileNotFoundError:
+        os.mkdir(name, dir_fd=parent)
+    folder = _held(held, name, _FOLDER | os.O_NOFOLLOW, within=parent)
+    os.fchmod(folder, _FOLDER_MODE)
+    os.fsync(parent)
+    return folder
 
 
-def _refuse_special(target: Path) -> None:
+def _held(
+    held: contextlib.ExitStack, name: Path | str, flags: int, *, within: int | None = None
+) -> int:
+    descriptor = os.open(name, flags, dir_fd=within)
+    held.callback(os.close, descriptor)
+    return descriptor
+
+
+def _refuse_special(folder: int, target: Path) -> None:
     try:
-        mode = target.lstat().st_mode
+        mode = os.stat(target.name, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
@@ -136,13 +163,7 @@ def _refuse_special(target: Path) -> None:
 
 def _check(path: str) -> None:
     """Refuse any name outside a node's own layout, whatever a bundle says."""
-    parts = path.split("/")
-    is_shared = (
-        len(parts) == _SHARED_DEPTH
-        and parts[0] == SERVICES
-        and all(part and not part.startswith(".") and "\0" not in part for part in parts)
-    )
-    if path not in NODE_FILES and not is_shared:
+    if not is_host_path(path):
         raise DeliveryError(f'"{path}" is no file of a node')
 
 
@@ -154,6 +175,8 @@ def _as_delivery_error(target: Path) -> Iterator[None]:
         hint = None
         if error.errno in {errno.EXDEV, errno.EBUSY}:
             hint = "the whole directory must lie on one filesystem, without mounts in it"
+        elif error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            hint = "move away what is no folder there; meshc writes through no link"
         raise DeliveryError(
             f'cannot write "{target}": {error.strerror or error}', hint=hint
         ) from error

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from meshc.artifact.layout import BOOTSTRAP
 from meshc.delivery.agent.configuration import read_configuration
-from meshc.delivery.agent.confirm import never
 from meshc.delivery.agent.deliver import DeliveryResult, check_complete
+from meshc.delivery.agent.haste import Haste, unhurried
 from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
-from meshc.delivery.agent.swap import put_file, read_files, remove_file, sole_writer
+from meshc.delivery.agent.swap import file_at, put_file, read_files, remove_file, sole_writer
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def deliver_unconfirmed(
     directory: Path,
     *,
     wait_s: float,
-    should_hurry: Callable[[], bool] = never,
+    haste: Callable[[], Haste] = unhurried,
 ) -> DeliveryResult:
     """Put a bundle's files in place in a safe order, ``wait_s`` apart.
 
@@ -60,11 +60,11 @@ def deliver_unconfirmed(
                         put_file(directory, step.path, step.data)
                         files[step.path] = step.data
                         written.append(step.path)
-                        _wait(wait_s if step.subscriptions else 0.0, never)
+                        _wait(wait_s if step.subscriptions else 0.0, unhurried)
                     case AwaitWarm():
-                        _wait(wait_s, never)
+                        _wait(wait_s, unhurried)
                     case AwaitDrain():
-                        if not _wait(drain_time_s(bundle) + _DRAIN_MARGIN_S, should_hurry):
+                        if not _wait(drain_time_s(bundle) + _DRAIN_MARGIN_S, haste):
                             left = step.clusters
                             break
                     case Remove():
@@ -73,7 +73,13 @@ def deliver_unconfirmed(
                     case _:
                         assert_never(step)
         except DeliveryError as error:
-            _put_back(directory, undo, files, wait_s, error)
+            if isinstance(step, Remove):
+                error.is_restored = False  # all else is done; the next try goes on here
+            else:
+                if undo:  # a rename may have been made before the sync of its folder failed
+                    path = undo[-1][0].path
+                    files[path] = file_at(directory, path) or b""
+                _put_back(directory, undo, files, wait_s, error)
             raise
     return DeliveryResult(
         has_changed=bool(steps),
@@ -93,11 +99,11 @@ def drain_time_s(bundle: NodeBundle) -> float:
         return _DEFAULT_DRAIN_S
 
 
-def _wait(seconds: float, should_hurry: Callable[[], bool]) -> bool:
+def _wait(seconds: float, haste: Callable[[], Haste]) -> bool:
     """Wait; False where that was cut short."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        if should_hurry():
+        if haste() is not Haste.NONE:
             return False
         time.sleep(min(left, _SLICE_S))
     return True
@@ -118,4 +124,4 @@ def _put_back(
         except DeliveryError:
             error.is_restored = False
             return
-        _wait(wait_s if step.subscriptions else 0.0, never)
+        _wait(wait_s if step.subscriptions else 0.0, unhurried)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshc.delivery.agent import events as ev
+from meshc.delivery.agent.haste import Haste
 from meshc.delivery.agent.ledger import Ledger, Refusal
 from meshc.delivery.agent.machine import is_settled, step, wake_at
 from meshc.delivery.agent.state import Rhythm, State
@@ -194,7 +195,7 @@ def test_a_held_generation_is_delivered_once_somebody_gives_the_word() -> None:
 def test_a_delivery_in_progress_is_hurried_when_the_source_moves() -> None:
     before = state(good="a", intent="b", latest="b", job=ev.Deliver(generation="b"))
 
-    assert actions(before, ev.SourceChanged(at=1.0)) == (ev.Hurry(),)
+    assert actions(before, ev.SourceChanged(at=1.0)) == (ev.Hurry(Haste.NEWS),)
 
 
 def test_a_delivery_in_progress_is_ended_before_the_agent_stops() -> None:
@@ -203,7 +204,7 @@ def test_a_delivery_in_progress_is_ended_before_the_agent_stops() -> None:
     after, first = step(before, ev.StopAsked(at=1.0))
     _, second = step(after, ev.Delivered(at=2.0, generation="b"))
 
-    assert first == (ev.Hurry(),)
+    assert first == (ev.Hurry(Haste.STOP),)
     assert second == (ev.Stop(),)
 
 
