@@ -20,6 +20,7 @@ NODE_FILES = (BOOTSTRAP, CDS, LDS)
 
 NODES = "nodes"
 SERVICES = "services"
+_SHARED_DEPTH = 3
 
 
 def node_directory(node: str) -> str:
@@ -53,3 +54,13 @@ def on_host(directory: str, path: str) -> str:
     if directory.startswith(("/", "./", "../")):
         return f"{directory.rstrip('/')}/{path}"
     return f"./{directory}/{path}"
+
+
+def is_host_path(path: str) -> bool:
+    """Whether a file of a node may have this path on its host: it leads nowhere else."""
+    parts = path.split("/")
+    return path in NODE_FILES or (
+        len(parts) == _SHARED_DEPTH
+        and parts[0] == SERVICES
+        and all(part.isprintable() and part and not part.startswith(".") for part in parts)
+    )

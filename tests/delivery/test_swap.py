@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from tests.delivery.node_files import bundle, identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FILES = {
     "bootstrap.json": b"boot",
@@ -57,10 +57,13 @@ def test_nothing_but_the_rename_happens_in_a_watched_folder(
     opened: list[str] = []
     real = os.open
 
-    def noting(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+    def noting(
+        path: str | os.PathLike[str], flags: int, mode: int = 0o777, *, dir_fd: int | None = None
+    ) -> int:
         if flags & os.O_WRONLY:
-            opened.append(os.path.relpath(path, tmp_path))
-        return real(path, flags, mode)
+            folder = Path() if dir_fd is None else Path(f"/proc/self/fd/{dir_fd}").readlink()
+            opened.append(os.path.relpath(folder / path, tmp_path))
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", noting)
     put_file(tmp_path, "services/app/eds.json", b"x")

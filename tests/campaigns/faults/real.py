@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tests.campaigns.report import Report
 
 HOST = "127.0.41.3"
-_CALLS = ("rename", "fsync", "write", "unlink", "connect", "sendto", "mkdir")
+_CALLS = (
+    *("rename", "renameat", "fsync", "write", "unlink", "unlinkat", "connect", "sendto"),
+    *("mkdir", "mkdirat"),
+)
 _REQUESTS_BETWEEN = 20
 
 

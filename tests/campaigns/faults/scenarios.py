@@ -107,14 +107,13 @@ class Stage:
         rig.envoy.stop()
         rig.save("old")
         whole = self.count_calls(_CHANGE)
-        renames = whole.calls["worker"]["rename"]
-        stored = renames - len(_target_puts())
+        puts = whole.calls["worker"]["renameat"]
         for number, share in enumerate(_HALVES):
-            n = stored + max(2, round(share * (renames - stored)))
+            n = max(2, round(share * puts))
             self.begin(_CHANGE)
-            ran = self.run(_CHANGE, point=Point("worker", "rename", n), effect=_kill(n))
+            ran = self.run(_CHANGE, point=Point("worker", "renameat", n), effect=_kill(n))
             if not ran.is_killed or judge.files_in(rig.target) in (OLD, NEW):
-                raise RuntimeError(f"rename {n} of {renames} is not half way: {ran}")
+                raise RuntimeError(f"put {n} of {puts} is not half way: {ran}")
             rig.envoy.stop()
             rig.save(f"half-{number}")
 
@@ -242,11 +241,6 @@ class Stage:
         ran = self.run(up)
         for problem in self.after(up, ran):
             yield f"with Envoy running again: {problem}"
-
-
-def _target_puts() -> list[str]:
-    """Renames in the target for a change: the files that differ, and the wider clusters."""
-    return [path for path, data in NEW.items() if OLD.get(path) != data] + ["cds.json"]
 
 
 def _kill(n: int) -> str:
