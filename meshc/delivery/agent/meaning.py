@@ -148,7 +148,6 @@ def _delivered(state: State, event: ev.Delivered) -> State:
     )
     if ledger.wanted == event.generation:
         ledger = replace(ledger, wanted=None)
-    rhythm = state.rhythm
     return replace(
         state,
         ledger=ledger,
@@ -159,7 +158,7 @@ def _delivered(state: State, event: ev.Delivered) -> State:
         tidy_at=event.at + state.rhythm.tidy if event.is_untidy else None,
         delivery_failures=0,
         delivery_problem=None,
-        probe_at=event.at + (rhythm.probe if event.is_accepted else rhythm.probe_down),
+        probe_at=event.at if event.is_accepted else event.at + state.rhythm.probe_down,
     )
 
 
