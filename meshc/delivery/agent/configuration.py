@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NewType
 
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, NODE_FILES
@@ -37,6 +37,9 @@ class Configuration:
     bootstrap: Mapping[str, Any]
     clusters: Resources
     listeners: Resources
+    _routes: dict[int, tuple[object, tuple[tuple[str, Subscription], ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def endpoint_watchers(self, clusters: Resources) -> dict[str, tuple[Subscription, ...]]:
         """Endpoint files that the clusters refer to, each with the subscriptions to it."""
@@ -51,12 +54,24 @@ class Configuration:
         """Route files that the listeners refer to, each with the subscriptions to it."""
         found: dict[str, dict[Subscription, None]] = {}
         for listener in listeners.values():
-            for manager in _mappings(listener):
-                rds = manager.get("rds")
-                if isinstance(rds, dict) and (path := self._path(rds.get("config_source"))):
-                    name = f"http.{manager.get('stat_prefix')}.rds.{rds.get('route_config_name')}."
-                    found.setdefault(path, {})[Subscription(name)] = None
+            for path, name in self._routes_of(listener):
+                found.setdefault(path, {})[name] = None
         return {path: tuple(names) for path, names in found.items()}
+
+    def _routes_of(self, listener: dict[str, Any]) -> tuple[tuple[str, Subscription], ...]:
+        """Find the route files of one listener, once: a delivery asks a dozen times."""
+        known = self._routes.get(id(listener))
+        if known is not None:
+            return known[1]
+        routes = []
+        for manager in _mappings(listener):
+            rds = manager.get("rds")
+            if isinstance(rds, dict) and (path := self._path(rds.get("config_source"))):
+                name = f"http.{manager.get('stat_prefix')}.rds.{rds.get('route_config_name')}."
+                routes.append((path, Subscription(name)))
+        # The listener is kept too, so that no other object can get its identity.
+        self._routes[id(listener)] = listener, tuple(routes)
+        return tuple(routes)
 
     def watchers(
         self, clusters: Resources, listeners: Resources
