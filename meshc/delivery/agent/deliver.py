@@ -168,8 +168,6 @@ class _Delivery:
             case Remove():
                 undo = Put(path=step.path, data=b"", does="removed")
                 self._undo.append((undo, self.files[step.path]))
-                undo = Put(path=step.path, data=b"", does="removed")
-                self._undo.append((undo, self.files[step.path]))
                 remove_file(self.directory, step.path)
                 del self.files[step.path]
                 self.removed.append(step.path)

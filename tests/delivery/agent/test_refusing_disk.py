@@ -1,0 +1,124 @@
+"""Single places at which a disk refuses; the campaign goes through all of them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
+from meshc.delivery.agent.deliver import deliver
+from meshc.delivery.agent.generations import Generations
+from meshc.delivery.agent.lock import TargetLock, owner_of
+from meshc.delivery.agent.swap import read_files
+from meshc.delivery.errors import DeliveryError
+from meshc.delivery.materialize import materialize
+from tests.campaigns.faults.played import PlayedEnvoy
+from tests.campaigns.faults.sets import NEW, NODE, OLD
+from tests.delivery.node_files import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def envoy(tmp_path: Path) -> Iterator[PlayedEnvoy]:
+    target = tmp_path / "target"
+    materialize(bundle(OLD), target)
+    with PlayedEnvoy(target, tmp_path / "admin.sock") as played:
+        played.start()
+        yield played
+
+
+def asked(envoy: PlayedEnvoy) -> EnvoyAdmin:
+    return EnvoyAdmin(AdminAddress(str(envoy.address)))
+
+
+def refuse_one_sync(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the sync of a folder fail once, after the rename into it."""
+    real = os.fsync
+    done: list[int] = []
+
+    def refuse(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == folder and not done:
+            done.append(descriptor)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(descriptor)
+
+    patch.setattr(os, "fsync", refuse)
+
+
+@pytest.mark.parametrize("folder", [".", "services/d"])
+def test_a_rename_whose_sync_fails_is_taken_back_with_all_that_it_needs(
+    envoy: PlayedEnvoy, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    refuse_one_sync(monkeypatch, envoy.target / folder)
+
+    with pytest.raises(DeliveryError, match="previous files were put back"):
+        deliver(bundle(NEW), envoy.target, admin=asked(envoy))
+
+    envoy.look()
+    assert read_files(envoy.target) == OLD
+    assert not envoy.served_wrongly
+
+
+def test_a_file_that_cannot_be_removed_undoes_nothing_and_is_removed_by_the_next_try(
+    envoy: PlayedEnvoy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.unlink
+
+    def refuse(path: str, *, dir_fd: int | None = None) -> None:
+        if str(path).endswith("rds-outbound.json"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(path, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(DeliveryError) as caught:
+            deliver(bundle(NEW), envoy.target, admin=asked(envoy))
+    there = read_files(envoy.target)
+    deliver(bundle(NEW), envoy.target, admin=asked(envoy))
+
+    assert not caught.value.is_restored
+    assert {path: there.get(path) for path in NEW} == NEW
+    assert read_files(envoy.target) == NEW
+    assert not envoy.served_wrongly
+
+
+def test_a_full_disk_does_not_keep_an_agent_from_its_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with TargetLock(tmp_path):
+        assert owner_of(tmp_path) is not None
+
+
+def test_generations_that_cannot_be_read_now_are_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Generations(tmp_path, NODE)
+    store.prepare()
+    good = store.add(bundle(OLD), fetched=1.0)
+    real = Path.read_bytes
+
+    def refuse(self: Path) -> bytes:
+        if self.suffix == ".json":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(DeliveryError, match="Too many open files"):
+            store.prune(1, {good})
+
+    found = store.load(good)
+    assert found is not None
+    assert found.files == OLD
+    assert json.loads(found.files["cds.json"])["version_info"] == "cds-old"
