@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CHANGING = (
     *("write", "pwrite64", "ftruncate", "fsync", "fchmod", "chmod", "rename", "renameat"),
-    *("unlink", "unlinkat", "mkdir", "rmdir", "flock"),
+    *("renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "flock"),
 )
 """Calls that change what lies on disk, or a lock; a kill anywhere is a kill before one of them."""
 ALL = (

@@ -120,6 +120,21 @@ def read_ledger(state: Path) -> dict[str, Any] | None:
     return content if hashlib.sha256(text).hexdigest() == outer["sha256"] else None
 
 
+def lacks(files: Files, whole: Files) -> list[str]:
+    """Files of a set that are not there; clusters may be more, and other files may lie around."""
+    return [
+        f"{path} is not that of the good generation"
+        for path, data in whole.items()
+        if files.get(path) != data
+        and not (path == "cds.json" and path in files and _holds(files[path], data))
+    ]
+
+
+def _holds(wider: bytes, data: bytes) -> bool:
+    there = json.loads(wider)["resources"]
+    return all(one in there for one in json.loads(data)["resources"])
+
+
 def leftovers(*folders: Path) -> Iterator[str]:
     """Files and folders that only exist while something is being written."""
     for folder in folders:
