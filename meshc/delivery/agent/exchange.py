@@ -20,6 +20,8 @@ _PIECE = 64 * 1024
 _GRACE_S = 2.0
 """For so long nobody is told to be slow: the first bytes may have a long way."""
 _WITHOUT_BODY = (204, 304)
+_MAX_DIGITS = 15
+_MAX_INTERIM = 8
 
 
 class Stream(Protocol):
@@ -109,7 +111,9 @@ def ask(
     stream.sendall(text.encode())
     reader = _Reader(stream, limits)
     status = _status(reader.line())
-    while 100 <= status < 200:  # noqa: PLR2004, interim replies
+    for _ in range(_MAX_INTERIM):
+        if not 100 <= status < 200:  # noqa: PLR2004, interim replies
+            break
         reader.headers()
         status = _status(reader.line())
     found = reader.headers()
@@ -118,9 +122,16 @@ def ask(
 
 def _status(line: str) -> int:
     parts = line.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdecimal():  # noqa: PLR2004
+    if len(parts) < 2 or not parts[0].startswith("HTTP/1."):  # noqa: PLR2004
         raise BadReplyError("no HTTP")
-    return int(parts[1])
+    return _number(parts[1], "no HTTP")
+
+
+def _number(text: str, problem: str) -> int:
+    """Read a number; Python itself refuses thousands of digits with an error of another kind."""
+    if not text.isdecimal() or len(text) > _MAX_DIGITS:
+        raise BadReplyError(problem)
+    return int(text)
 
 
 @dataclass(slots=True)
@@ -178,13 +189,22 @@ class _Reader:
             return self._chunks()
         length = headers.get("content-length")
         if length is None:
-            while self.more():
-                self._check(len(self.waiting))
-            return self.waiting
-        if not length.isdecimal():
-            raise BadReplyError("a length that is no number")
-        self._check(int(length))
-        return self._exactly(int(length))
+            return self._rest()
+        count = _number(length, "a length that is no number")
+        self._check(count)
+        return self._exactly(count)
+
+    def _rest(self) -> bytes:
+        parts = [self.waiting]
+        size = len(self.waiting)
+        self._check(size)
+        while True:
+            self.waiting = b""
+            if not self.more():
+                return b"".join(parts)
+            parts.append(self.waiting)
+            size += len(self.waiting)
+            self._check(size)
 
     def _chunks(self) -> bytes:
         parts: list[bytes] = []

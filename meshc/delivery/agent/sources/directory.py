@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ class DirectorySource:
 
         observer = InotifyObserver()
         try:
-            observer.schedule(Handler(), str(self.directory), recursive=False)
+            # A watch on a link would hear nothing of the folder behind it.
+            observer.schedule(Handler(), os.path.realpath(self.directory), recursive=False)
             observer.start()
         except OSError as error:
             with contextlib.suppress(RuntimeError):
@@ -129,8 +131,7 @@ class DirectorySource:
     def _read(self, path: str, limit: int) -> bytes:
         for place in self._places():
             try:
-                with (place / path).open("rb") as stream:
-                    data = stream.read(limit + 1)
+                data = _read_plain(place / path, limit)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -148,6 +149,21 @@ class DirectorySource:
             is_incomplete=True,
             hint="is this the output of meshc build?" if path == MANIFEST else "build again",
         )
+
+
+def _read_plain(place: Path, limit: int) -> bytes:
+    """Return a file's bytes, at most one more than the limit.
+
+    A pipe is refused: whoever opened or read it would wait for a writer, perhaps for ever.
+    """
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceError(f'"{place}" is not a plain file')
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(limit + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _identity(path: Path) -> tuple[int, int, int, int] | None:

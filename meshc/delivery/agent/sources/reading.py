@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from meshc.artifact.layout import is_host_path
 from meshc.artifact.manifest import Manifest, file_digest
 from meshc.artifact.store import NodeBundle
 from meshc.delivery.agent.generations import generation_of
@@ -12,9 +14,13 @@ from meshc.delivery.agent.sources import SourceError
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _SECTIONS = ("services", "nodes", "origins")
+_MOST_PARSED = 4 * 1024 * 1024
+"""Bytes of JSON; as Python values they may take thirty times as much."""
+_MOST_HOSTED = 256
+_HEX, _DIGEST_LENGTH = frozenset("0123456789abcdef"), 64
 
 
 def read_bundle(
@@ -34,12 +40,18 @@ def read_bundle(
     try:
         manifest = manifest_for(text, node)
         wanted = manifest.node_files(node)
+        build, origins = manifest.generation, manifest.node_origins(node)
     except UnknownNameError as error:
         raise SourceError(
             f"the source has no files for this node: {error.message}", hint=error.hint
         ) from error
     except BundleError as error:
         raise SourceError(error.message, is_incomplete=True, hint=error.hint) from error
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"the manifest is damaged: {type(error).__name__}: {error}", is_incomplete=True
+        ) from error
+    _check_names(wanted)
     if generation_of({path: digest for path, (_, digest) in wanted.items()}) == known:
         return None
     files: dict[str, bytes] = {}
@@ -54,11 +66,20 @@ def read_bundle(
         files[path] = data
     return NodeBundle(
         node=node,
-        generation=manifest.generation,
+        generation=build,
         files=files,
-        origins=manifest.node_origins(node),
+        origins=origins,
         drain_time=manifest.drain_time,
     )
+
+
+def _check_names(wanted: Mapping[str, tuple[str, str]]) -> None:
+    """Refuse names before anything is read, kept or written under them."""
+    for path, (_, digest) in wanted.items():
+        if not is_host_path(path):
+            raise SourceError(f"the manifest names {path!r}, which is no file of a node")
+        if len(digest) != _DIGEST_LENGTH or not set(digest) <= _HEX:
+            raise SourceError(f'the manifest gives no digest for "{path}"')
 
 
 def manifest_for(text: bytes, node: str) -> Manifest:
@@ -73,20 +94,31 @@ def manifest_for(text: bytes, node: str) -> Manifest:
     starts = {name: text.find(f'\n"{name}": {{\n'.encode()) for name in _SECTIONS}
     own = _line(text, starts["nodes"], node) if starts["nodes"] > 0 else None
     if own is None or not isinstance(own.get("uses"), dict) or starts["services"] < 0:
-        return Manifest.parse(text)
+        return _whole(text, node)
     head = text[: starts["services"]].rstrip(b",\n") + b"}"
     try:
         facts = json.loads(head)
     except ValueError:
-        return Manifest.parse(text)
+        return _whole(text, node)
     data: dict[str, Any] = {**facts, "nodes": {node: own}, "services": {}, "origins": {}}
     for service in own["uses"]:
         data["services"][service] = _line(text, starts["services"], service) or {}
-    for name in [*own["uses"], *_hosted(text, starts["origins"], node)]:
+    hosted = islice(_hosted(text, starts["origins"], node), _MOST_HOSTED)
+    for name in [*own["uses"], *hosted]:
         entry = _line(text, starts["origins"], name) if starts["origins"] > 0 else None
         if entry is not None:
             data["origins"][name] = entry
     return Manifest.of(data, text)
+
+
+def _whole(text: bytes, node: str) -> Manifest:
+    """Read all of a manifest, as long as that is no matter of gigabytes."""
+    if len(text) > _MOST_PARSED:
+        raise BundleError(
+            f'the manifest has no line for node "{node}", and is too large to look further',
+            hint="look at --node; is the source the output of meshc build?",
+        )
+    return Manifest.parse(text)
 
 
 def _line(text: bytes, start: int, name: str) -> dict[str, Any] | None:
@@ -96,6 +128,8 @@ def _line(text: bytes, start: int, name: str) -> dict[str, Any] | None:
     if at < 0 or at > _end_of_section(text, start):
         return None
     end = text.find(b"\n", at + 1)
+    if end - at > _MOST_PARSED:
+        return None
     try:
         entry = json.loads(text[at + len(mark) : end].rstrip(b","))
     except ValueError:
@@ -115,6 +149,8 @@ def _hosted(text: bytes, start: int, node: str) -> Iterator[str]:
     while start > 0 and (at := text.find(mark, at + 1)) > 0:
         line = text.rfind(b"\n", 0, at) + 1
         name = text[line : text.find(b":", line)].strip(b' "')
-        at = max(at, text.find(b"\n", at))
+        at = text.find(b"\n", at)
+        if at < 0:
+            return  # the last line of a manifest is its closing brace
         if name:
             yield name.decode(errors="replace")

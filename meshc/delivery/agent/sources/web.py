@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _OK, _NOT_MODIFIED = 200, 304
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LEAST_RATE = 1024.0
+_MAX_VALUE = 1024
 
 
 class WebSource:
@@ -35,7 +36,10 @@ class WebSource:
     def __init__(self, settings: AgentSettings, held: Callable[[str], bytes | None]) -> None:
         self._settings = settings
         self._held = held
-        parts = urlsplit(settings.source)
+        try:
+            parts = urlsplit(settings.source)
+        except ValueError as error:
+            raise SettingsError(f'the source "{settings.source}" is no address: {error}') from error
         if not parts.hostname or parts.username or parts.password or parts.query:
             raise SettingsError(
                 "the source must be http(s)://HOST[:PORT][/PATH], without a password or a query",
@@ -73,8 +77,8 @@ class WebSource:
         self._accept(reply, MANIFEST)
         self._etag_is_of = None
         bundle = read_bundle(reply.body, self._settings.node, known, self._file)
-        self._etag = reply.headers.get("etag", "")
-        self._modified = reply.headers.get("last-modified", "")
+        self._etag = _repeatable(reply.headers.get("etag", ""))
+        self._modified = _repeatable(reply.headers.get("last-modified", ""))
         self._etag_is_of = known
         if bundle is not None:
             from meshc.delivery.agent.generations import digests_of, generation_of  # noqa: PLC0415
@@ -118,7 +122,7 @@ class WebSource:
                 plain.close()
                 if self._tls is not None:
                     stream.close()
-        except (OSError, BadReplyError) as error:
+        except (OSError, BadReplyError, UnicodeError) as error:  # the last: no name of a host
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise SourceError(
                 f'cannot get "{path}" from {self._settings.source}: {reason}'
@@ -148,3 +152,9 @@ class WebSource:
             raise SettingsError(
                 f'cannot use the certificates in "{self._settings.ca_file}": {error}'
             ) from error
+
+
+def _repeatable(value: str) -> str:
+    """Return what a server says if it can be said to it again; else nothing."""
+    is_plain = value.isascii() and value.isprintable() and len(value) <= _MAX_VALUE
+    return value if is_plain else ""
