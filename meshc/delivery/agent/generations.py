@@ -68,6 +68,7 @@ class Generations:
     def __init__(self, state: Path, node: str) -> None:
         self.folder = state / "generations"
         self._node = node
+        self._whole: dict[str, tuple[int, int, int] | None] = {}
 
     def prepare(self) -> None:
         """Make the folder and clear away what a killed process was writing."""
@@ -91,14 +92,24 @@ class Generations:
             "fetched": fetched,
         }
         with _as_delivery_error(self.folder):
+            whole = {}
             for path, digest in digests.items():
-                if self.file(digest) is None:
-                    place = self.folder / f"{digest}{_FILE}"
+                place = self.folder / f"{digest}{_FILE}"
+                if not self._is_whole(digest, place):
                     write_file(place, bundle.files[path], mode=_PRIVATE)
+                whole[digest] = _trace(place)
+            self._whole = whole
             text = json.dumps(content, sort_keys=True).encode()
             write_file(self.folder / f"{generation}{_LIST}", text, mode=_PRIVATE)
             sync_folder(self.folder)
         return generation
+
+    def _is_whole(self, digest: str, place: Path) -> bool:
+        """Whether a file is stored already; what was seen to be whole is not read once more."""
+        trace = self._whole.get(digest)
+        if trace is not None and trace == _trace(place):
+            return True
+        return self.file(digest) is not None
 
     def file(self, digest: str) -> bytes | None:
         """Return a stored file, if it is there and what its name says."""
@@ -204,6 +215,15 @@ def _is_list(name: str) -> bool:
 def _newest_first(found: Iterable[Stored | None]) -> tuple[Stored, ...]:
     stored = [one for one in found if one is not None]
     return tuple(sorted(stored, key=lambda one: (-one.fetched, one.generation)))
+
+
+def _trace(place: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is replaced or written to."""
+    try:
+        status = os.stat(place)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @contextlib.contextmanager

@@ -25,20 +25,47 @@ if TYPE_CHECKING:
 STAGING = ".meshc"
 _STAGED = "next"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
 _FILE_MODE = 0o644  # Envoy may run as another user; what it cannot read it does not retry.
 _FOLDER_MODE = 0o755
 
 
 def read_files(directory: Path) -> dict[str, bytes]:
     """Read all files of a node that lie in its directory: its own three and the shared ones."""
+    root = f"{directory}/"
     with _as_delivery_error(directory):
-        found = [directory / name for name in NODE_FILES]
-        found += sorted((directory / SERVICES).glob("*/*.json"))
-        return {
-            path.relative_to(directory).as_posix(): path.read_bytes()
-            for path in found
-            if path.is_file()
-        }
+        found = {path: _content(root + path) for path in (*NODE_FILES, *_shared_files(root))}
+    return {path: data for path, data in found.items() if data is not None}
+
+
+def _shared_files(root: str) -> Iterator[str]:
+    for folder in _names_in(root + SERVICES):
+        place = f"{SERVICES}/{folder}"
+        yield from (f"{place}/{name}" for name in _names_in(root + place) if name.endswith(".json"))
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208, called at every delivery for all folders
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _content(path: str) -> bytes | None:
+    """Return what a plain file holds; None where there is none, or it is no plain file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 def file_at(directory: Path, path: str) -> bytes | None:
