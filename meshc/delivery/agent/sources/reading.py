@@ -20,6 +20,7 @@ _SECTIONS = ("services", "nodes", "origins")
 _MOST_PARSED = 4 * 1024 * 1024
 """Bytes of JSON; as Python values they may take thirty times as much."""
 _MOST_HOSTED = 256
+_END = b"\n}\n"
 _HEX, _DIGEST_LENGTH = frozenset("0123456789abcdef"), 64
 
 
@@ -91,6 +92,8 @@ def manifest_for(text: bytes, node: str) -> Manifest:
     Raises:
         BundleError: it is damaged or of another format.
     """
+    if not text.endswith(_END):
+        return _whole(text, node)  # cut off, or laid out in another way
     starts = {name: text.find(f'\n"{name}": {{\n'.encode()) for name in _SECTIONS}
     own = _line(text, starts["nodes"], node) if starts["nodes"] > 0 else None
     if own is None or not isinstance(own.get("uses"), dict) or starts["services"] < 0:
@@ -128,7 +131,7 @@ def _line(text: bytes, start: int, name: str) -> dict[str, Any] | None:
     if at < 0 or at > _end_of_section(text, start):
         return None
     end = text.find(b"\n", at + 1)
-    if end - at > _MOST_PARSED:
+    if end < 0 or end - at > _MOST_PARSED:
         return None
     try:
         entry = json.loads(text[at + len(mark) : end].rstrip(b","))
