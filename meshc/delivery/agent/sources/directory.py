@@ -61,14 +61,16 @@ class DirectorySource:
                 if is_ours and source.is_news():
                     notify()
 
-        observer = InotifyObserver()
+        observer = None
         try:
+            observer = InotifyObserver()  # takes an inotify instance already
             # A watch on a link would hear nothing of the folder behind it.
             observer.schedule(Handler(), os.path.realpath(self.directory), recursive=False)
             observer.start()
         except OSError as error:
-            with contextlib.suppress(RuntimeError):
-                observer.stop()
+            if observer is not None:
+                with contextlib.suppress(RuntimeError):
+                    observer.stop()
             return f"inotify is not to be had: {error.strerror or error}"
         self._observer = observer
         self._watched = _identity(self.directory)
