@@ -108,6 +108,7 @@ class Reporter:
             ),
             *(state.delivery_problem, state.job if isinstance(state.job, _SHOWN_JOBS) else None),
             *(jobs.probe.accepted, jobs.facts.validation, self.shown.notes, self.shown.last_error),
+            jobs.probe.info.version if jobs.probe.info else "",
         )
         if told == self._shown and time.monotonic() < self._show_at:
             return

@@ -267,6 +267,9 @@ class Agent:
             self.store.prepare()
             self._saved = None
             self._events.put(ev.TargetReplaced(at=time.monotonic()))
+            if self._server is not None:
+                self._server.close()  # Its socket lies in the old directory.
+                self._serve_metrics()
 
     # --- the worker ---------------------------------------------------------------------------
 
