@@ -290,13 +290,14 @@ class Host:
     # --- what is known --------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """Return the status file, empty where there is none yet."""
+        """Return the status file; empty where there is none yet, or none of the agent that runs."""
         try:
             found = json.loads((self.target / ".agent" / "status.json").read_bytes())
         except FileNotFoundError:
             return {}
         assert isinstance(found, dict)
-        return found
+        is_older = self.agent is not None and found["pid"] != self.agent.pid
+        return {} if is_older else found
 
     def desired(self) -> str:
         return _generation(self.status(), "desired")
