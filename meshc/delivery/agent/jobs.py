@@ -66,6 +66,7 @@ class Jobs:
             settings.state, settings.envoy, limit_s=settings.validation_limit
         )
         self._at_hand: tuple[Generation, NodeBundle] | None = None
+        self._is_stored = True
         self.probe = EnvoyProbe(settings)
         self.facts = Facts()
 
@@ -96,14 +97,17 @@ class Jobs:
 
     def _fetch(self, job: ev.Fetch) -> ev.Event:
         try:
-            bundle = self._source.fetch(job.known)
+            # A source tells news once; where they could not be stored it is asked for all of them.
+            bundle = self._source.fetch(job.known if self._is_stored else None)
             if bundle is None:
                 assert job.known is not None  # noqa: S101, the contract of a source
                 return ev.Fetched(at=time.monotonic(), generation=job.known)
             generation = generation_of(digests_of(bundle.files))
             if generation != job.known:
+                self._is_stored = False
                 self._store.add(bundle, fetched=time.time())
                 self._at_hand = (generation, bundle)
+            self._is_stored = True
             return ev.Fetched(at=time.monotonic(), generation=generation)
         except MeshcError as error:
             return ev.FetchFailed(
@@ -200,7 +204,7 @@ class Jobs:
     def _lay_out(self, generation: str, bundle: NodeBundle) -> ev.Delivered:
         """Put files where no Envoy could have been started so far."""
         materialize(bundle, self._target)
-        self._remember(generation, is_exact=True)
+        self._remember(generation, bundle, is_exact=True)
         return ev.Delivered(at=time.monotonic(), generation=generation, is_accepted=False)
 
     def _take_back(self, job: ev.Deliver, error: EnvoyGoneError) -> ev.Event:
@@ -214,12 +218,16 @@ class Jobs:
             materialize(bundle, self._target)
         except DeliveryError as problem:
             return self._failed(job.generation, problem)
-        self._remember(job.fallback, is_exact=True)
+        self._remember(job.fallback, bundle, is_exact=True)
         return ev.Undone(at=time.monotonic(), generation=job.fallback)
 
-    def _remember(self, generation: str, *, is_exact: bool) -> None:
+    def _remember(self, generation: str, bundle: NodeBundle, *, is_exact: bool) -> None:
         self._at_hand = None
-        self.probe.expect(generation if is_exact else None, traces_of(self._target))
+        traces = traces_of(self._target)
+        if is_exact:
+            self.probe.expect(generation, traces, bundle.files)
+        else:
+            self.probe.expect(None, traces)
 
     def _bundle(self, generation: str) -> NodeBundle | None:
         if self._at_hand is not None and self._at_hand[0] == generation:

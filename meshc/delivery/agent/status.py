@@ -235,12 +235,23 @@ class StatusFile:
         self._path = state / _NAME
 
     def write(self, status: dict[str, Any]) -> None:
-        """Replace the status; a disk that refuses is told of by the log and by metrics."""
-        with contextlib.suppress(OSError):
-            draft = self._path.with_suffix(".new")
+        """Replace the status; a disk that takes no write is told of by the log and by metrics."""
+        text = json.dumps(status, indent=1) + "\n"
+        draft = self._path.with_suffix(".new")
+        try:
             # Nothing is lost with a status, so nothing is synced.
-            draft.write_text(json.dumps(status, indent=1) + "\n", encoding="utf-8")
+            draft.write_text(text, encoding="utf-8")
             draft.rename(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._write_over(text.encode())
+
+    def _write_over(self, text: bytes) -> None:
+        """Write into the old status: on a full disk there is room for nothing else."""
+        with self._path.open("r+b", buffering=0) as stream:
+            stream.write(text.ljust(os.fstat(stream.fileno()).st_size))
 
 
 def read_status(state: Path) -> dict[str, Any] | None:

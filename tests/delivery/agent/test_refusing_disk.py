@@ -6,19 +6,25 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import pytest
 
+from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.deliver import deliver
 from meshc.delivery.agent.generations import Generations
+from meshc.delivery.agent.haste import unhurried
+from meshc.delivery.agent.jobs import Jobs
 from meshc.delivery.agent.lock import TargetLock, owner_of
+from meshc.delivery.agent.settings import AgentSettings
+from meshc.delivery.agent.sources import open_source
+from meshc.delivery.agent.status import StatusFile, read_status
 from meshc.delivery.agent.swap import read_files
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.materialize import materialize
 from tests.campaigns.faults.played import PlayedEnvoy
-from tests.campaigns.faults.sets import NEW, NODE, OLD
+from tests.campaigns.faults.sets import NEW, NODE, OLD, generation_name, publish
 from tests.delivery.node_files import bundle
 
 if TYPE_CHECKING:
@@ -122,3 +128,44 @@ def test_generations_that_cannot_be_read_now_are_not_forgotten(
     assert found is not None
     assert found.files == OLD
     assert json.loads(found.files["cds.json"])["version_info"] == "cds-old"
+
+
+def test_news_that_could_not_be_stored_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(NEW, tmp_path / "out")
+    settings = AgentSettings(
+        node=NODE, source=str(tmp_path / "out"), target=tmp_path / "t", state=tmp_path / "s"
+    )
+    store = Generations(settings.state, NODE)
+    store.prepare()
+    source = open_source(settings, store.file)
+    jobs = Jobs(settings, store, source, unhurried)
+
+    def refuse(*_: object, **__: object) -> Never:
+        raise DeliveryError("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "add", refuse)
+        first = jobs.run(ev.Fetch(known="before"))
+    second = jobs.run(ev.Fetch(known="before"))
+
+    assert isinstance(first, ev.FetchFailed)
+    assert isinstance(second, ev.Fetched)
+    assert second.generation == generation_name(NEW)
+
+
+def test_a_status_for_which_there_is_no_room_goes_into_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = StatusFile(tmp_path)
+    file.write({"format": 1, "summary": "OK: all is well, and this is a longer text"})
+
+    def refuse(*_: object, **__: object) -> Never:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    file.write({"format": 1, "summary": "FAILING"})
+
+    assert read_status(tmp_path) == {"format": 1, "summary": "FAILING"}
+    assert [place.name for place in tmp_path.iterdir()] == ["status.json"]
