@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--envoy", default="auto")
     parser.add_argument("--limit", type=float, default=10.0)
     given = parser.parse_args(arguments)
+    # Whoever has waited long enough: Envoy and its files must not outlive this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_UNKNOWN))
     try:
         binary = find_envoy(given.envoy)
         if binary is None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ACCEPTED, _REFUSED, _NO_ENVOY = 0, 1, 4
 _PAUSE_S = 0.005
+_GRACE_S = 5.0
 _MAX_ANSWER = 1024 * 1024
 _ASK_AGAIN_S = 600.0
 
@@ -109,17 +110,28 @@ class Validator:
                 (os.POSIX_SPAWN_OPEN, 1, str(answer), os.O_WRONLY | os.O_CREAT, 0o600),
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
             ],
-            setpgroup=0,  # its Envoy shall end with it
+            setpgroup=0,
             setsigmask=[],
         )
-        end = time.monotonic() + self._limit_s
-        while time.monotonic() < end:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                with answer.open("rb") as stream:
-                    return os.waitstatus_to_exitcode(status), stream.read(_MAX_ANSWER)
-            time.sleep(_PAUSE_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        code = _await_end(pid, self._limit_s)
+        if code is not None:
+            with answer.open("rb") as stream:
+                return code, stream.read(_MAX_ANSWER)
+        # Its Envoy has a session of its own, so only the child itself can end that one.
+        os.kill(pid, signal.SIGTERM)
+        if _await_end(pid, _GRACE_S) is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         return None, b""
+
+
+def _await_end(pid: int, limit_s: float) -> int | None:
+    """Return the exit code of a child; None where it still runs."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_PAUSE_S)
+    return None
