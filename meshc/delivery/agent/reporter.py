@@ -132,8 +132,8 @@ class Reporter:
         if named != set(shown.builds):
             found = {name: self._store.describe(name) for name in named if name}
             shown.builds = {name: one.build for name, one in found.items() if one}
-        self._file.write(describe(state, shown, self._since))
         self._measure(state, word.state)
+        self._file.write(describe(state, shown, self._since))
 
     def _measure(self, state: State, word: str) -> None:
         metrics = self.metrics
