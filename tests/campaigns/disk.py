@@ -79,6 +79,7 @@ class _Shared:
     report: Report
     faults: queue.SimpleQueue[Fault]
     mutant: str
+    stop_at: str
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, problems: Sequence[str], what: str, fault: object) -> None:
@@ -101,9 +102,14 @@ def run(*, count: int, seed: int) -> Report:
 
 
 def refuse(
-    *, count: int, seed: int, scenarios: Sequence[Scenario] = SCENES, mutant: str = ""
+    *,
+    count: int,
+    seed: int,
+    scenarios: Sequence[Scenario] = SCENES,
+    mutant: str = "",
+    stop_at: str = "",
 ) -> Report:
-    """Put errors into deliveries: all points of the first scenario, then drawn ones."""
+    """Put errors into deliveries: wherever the first scenario writes, then at drawn points."""
     report = Report(name="disk", seed=seed)
     if reason := tracing.require():
         report.notes.append(f"no error was put in: {reason}")
@@ -111,7 +117,7 @@ def refuse(
     for what in ("errors put in", "torn", "mixed", "swallowed", "acknowledged, not on disk"):
         report.count(what, 0)
     report.count("not healed", 0)
-    shared = _Shared(report=report, faults=queue.SimpleQueue(), mutant=mutant)
+    shared = _Shared(report=report, faults=queue.SimpleQueue(), mutant=mutant, stop_at=stop_at)
     with Rig() as first:
         stage = Stage(first)
         for fault in _faults(stage, scenarios, count, random.Random(seed), report):
@@ -132,7 +138,7 @@ def _faults(
     draw: random.Random,
     report: Report,
 ) -> list[Fault]:
-    """Every point of the first scenario with one error each, then others as they are drawn."""
+    """Every point at which the first scenario writes, with one error each, then drawn ones."""
     first: list[Fault] = []
     others: list[Fault] = []
     for scenario in scenarios:
@@ -146,7 +152,7 @@ def _faults(
                 if not (lasts and error == "EINTR")
             ]
             draw.shuffle(found)
-            is_first = scenario is scenarios[0] and point.call != "openat"
+            is_first = scenario is scenarios[0] and not point.only_reads
             (first if is_first else others).append(found[0])
             others += found[1:]
     draw.shuffle(others)
@@ -162,7 +168,7 @@ def _work(shared: _Shared) -> None:
 
 
 def _work_on(stage: Stage, shared: _Shared) -> None:
-    while True:
+    while not shared.report.counts.get(shared.stop_at, 0):
         try:
             fault = shared.faults.get_nowait()
         except queue.Empty:

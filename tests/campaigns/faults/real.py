@@ -82,7 +82,7 @@ def kill_under_real_envoy(report: Report, *, count: int, seed: int) -> None:
                 Point(thread, call, n)
                 for thread, calls in sorted(whole.calls.items())
                 for call in _CALLS
-                for n in range(1, calls[call] + 1)
+                for n in range(1, calls.counts[call] + 1)
             ]
             goal, before = (sets.first, "first"), (sets.second, "second")
             for _ in range(count):

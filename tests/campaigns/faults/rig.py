@@ -22,10 +22,9 @@ from tests.campaigns.faults.sets import NODE
 from tests.campaigns.faults.zygote import GO, MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator
 
-    from tests.campaigns.faults.tracing import Point
+    from tests.campaigns.faults.tracing import Calls, Point
 
 _ROOT = Path(__file__).resolve().parents[3]
 _LIMIT_S = 60.0
@@ -40,7 +39,7 @@ class Ran:
     result: dict[str, Any] = field(default_factory=dict)
     exit_code: int = 0
     seconds: float = 0.0
-    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    calls: dict[str, Calls] = field(default_factory=dict)
 
     @property
     def is_killed(self) -> bool:

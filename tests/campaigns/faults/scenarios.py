@@ -7,13 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.campaigns.faults import judge, tracing
+from tests.campaigns.faults import judge
 from tests.campaigns.faults.sets import NEW, OLD, SWAPPED, Files, generation_name, publish
 from tests.campaigns.faults.tracing import Point
 
 if TYPE_CHECKING:
     import random
-    from collections import Counter
     from collections.abc import Iterator
 
     from tests.campaigns.faults.rig import Ran, Rig
@@ -107,7 +106,7 @@ class Stage:
         rig.envoy.stop()
         rig.save("old")
         whole = self.count_calls(_CHANGE)
-        puts = whole.calls["worker"]["renameat"]
+        puts = whole.calls["worker"].counts["renameat"]
         for number, share in enumerate(_HALVES):
             n = max(2, round(share * puts))
             self.begin(_CHANGE)
@@ -152,12 +151,11 @@ class Stage:
 
     def points(self, scenario: Scenario, calls: tuple[str, ...]) -> list[Point]:
         """Every call of these kinds that the scenario makes."""
-        counts: dict[str, Counter[str]] = self.count_calls(scenario).calls
         return [
-            Point(thread, call, n)
-            for thread in tracing.THREADS
+            Point(thread, call, n, call == "openat" and n not in made.opened_to_write)
+            for thread, made in sorted(self.count_calls(scenario).calls.items())
             for call in calls
-            for n in range(1, (counts[thread][call] if thread in counts else 0) + 1)
+            for n in range(1, made.counts[call] + 1)
         ]
 
     # --- judgement ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,15 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 THREADS = ("main", "worker")
-MUTATING = (
-    *("openat", "write", "pwrite64", "ftruncate", "fsync", "fchmod", "chmod", "rename"),
-    *("renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "close", "flock"),
-)
-"""Calls around which the state on disk, or of a lock, may differ."""
-OTHER = ("read", "newfstatat", "fstat", "lseek", "getdents64", "socket", "connect", "sendto")
-"""Calls that change nothing, or only ask Envoy."""
 _LIMIT_S = 30
-_CALL = re.compile(rb"^(?:\[pid +)?(\d+)?\]? *(?:\d+ +)?([a-z_0-9]+)\(", re.MULTILINE)
+_TO_WRITE = re.compile(rb"O_WRONLY|O_RDWR|O_CREAT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +32,18 @@ class Point:
     thread: str
     call: str
     n: int
+    only_reads: bool = False
 
     def __str__(self) -> str:
         return f"{self.call} {self.n} of {self.thread}"
+
+
+@dataclass(slots=True)
+class Calls:
+    """The calls of a thread: how many of each kind, and which of those that open a file write."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    opened_to_write: set[int] = field(default_factory=set)
 
 
 def is_available() -> bool:
@@ -68,9 +70,9 @@ def attached(tid: int, point: Point, effect: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def counting(tid: int) -> Iterator[dict[int, Counter[str]]]:
+def counting(tid: int) -> Iterator[dict[int, Calls]]:
     """Count the calls of all threads of a process, by thread; filled when the block ends."""
-    found: dict[int, Counter[str]] = {}
+    found: dict[int, Calls] = {}
     with tempfile.NamedTemporaryFile() as stream:
         with _strace(tid, "-f", "-e", "signal=none", "-o", stream.name):
             yield found
@@ -78,7 +80,10 @@ def counting(tid: int) -> Iterator[dict[int, Counter[str]]]:
             parts = line.split(None, 1)
             match = re.match(rb"([a-z_0-9]+)\(", parts[1]) if len(parts) > 1 else None
             if match is not None:  # a resumed call was counted when it began
-                found.setdefault(int(parts[0]), Counter())[match[1].decode()] += 1
+                calls = found.setdefault(int(parts[0]), Calls())
+                calls.counts[match[1].decode()] += 1
+                if match[1] == b"openat" and _TO_WRITE.search(parts[1]):
+                    calls.opened_to_write.add(calls.counts["openat"])
 
 
 @contextlib.contextmanager
