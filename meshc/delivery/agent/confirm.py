@@ -20,6 +20,9 @@ _Answer = TypeVar("_Answer")
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.05
+_SHARE = 0.01
+_DEAR_S = 0.005
+_LONGEST_REST_S = 0.2
 
 
 class Outcome(enum.Enum):
@@ -186,9 +189,18 @@ def patiently(ask: Callable[[], _Answer], patience: Patience) -> _Answer:
 
 
 def pauses() -> Iterator[None]:
-    """Sleep a little longer between any two rounds, for ever."""
-    pause = _FIRST_PAUSE_S
+    """Sleep between any two rounds, for ever: a hundredth of the time so far.
+
+    So what takes a second is noticed 10 ms late.  An Envoy that takes long to answer is asked less
+    often, because the thread that answers has other work to do.
+    """
+    started = time.monotonic()
     while True:
+        asked = time.monotonic()
         yield
-        time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_S)
+        now = time.monotonic()
+        pause = min((now - started) * _SHARE, _LONGEST_PAUSE_S)
+        cost = now - asked
+        if cost > _DEAR_S:
+            pause = max(pause, min(2 * cost, _LONGEST_REST_S))
+        time.sleep(max(pause, _FIRST_PAUSE_S))

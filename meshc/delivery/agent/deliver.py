@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshc.artifact.store import NodeBundle
+    from meshc.delivery.agent.admin import ServerInfo
     from meshc.delivery.agent.steps import Step
 
 _PATIENCE = Patience()
@@ -54,13 +55,15 @@ def deliver(
     *,
     patience: Patience = _PATIENCE,
     admin: EnvoyAdmin | None = None,
+    info: ServerInfo | None = None,
     haste: Callable[[], Haste] = unhurried,
 ) -> DeliveryResult:
     """Bring a bundle under the Envoy that runs on a directory; returns once Envoy has confirmed.
 
     Where Envoy runs exactly these files already, nothing is touched.  ``admin`` is found in the
-    bootstrap that Envoy was started with, unless it is given.  Once ``haste`` says so,
-    nothing that can be done later is waited for: clusters that draining listeners use are left,
+    bootstrap that Envoy was started with, unless it is given; ``info`` is what it has just said
+    about itself, so that it need not be asked again.  Once ``haste`` says so, nothing that can be
+    done later is waited for: clusters that draining listeners use are left,
     and what does not get warm is taken back.
 
     Raises:
@@ -73,15 +76,16 @@ def deliver(
         new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
         check_complete(new, bundle.node)
         admin = admin or EnvoyAdmin(AdminAddress.from_bootstrap(old.bootstrap))
-        info = admin.server_info()
+        info = info or admin.server_info()
         if info.node != bundle.node:
             raise DeliveryError(
                 f'the Envoy at {admin.address} is node "{info.node}", not "{bundle.node}"',
                 hint="deliver each node's files to its own host",
             )
-        steps = plan_steps(
-            old, new, stale=stale_files(old, admin.versions()), is_draining=admin.draining() > 0
-        )
+        stale = stale_files(old, admin.versions())
+        # What is draining matters only to clusters that shall go, and is dear to ask.
+        is_draining = bool(old.clusters.keys() - new.clusters.keys()) and admin.draining() > 0
+        steps = plan_steps(old, new, stale=stale, is_draining=is_draining)
         delivery = _Delivery(
             directory=directory,
             node=bundle.node,

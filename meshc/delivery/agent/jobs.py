@@ -190,8 +190,9 @@ class Jobs:
         else:
             asked = self.probe.admin(old.bootstrap)
             admin = str(asked.address)
-            result = deliver(bundle, self._target, admin=asked, haste=self._haste)
-        self._remember(job.generation, is_exact=not result.left_clusters)
+            info = self.probe.info_of(asked)
+            result = deliver(bundle, self._target, admin=asked, info=info, haste=self._haste)
+        self._remember(job.generation, bundle, is_exact=not result.left_clusters)
         return ev.Delivered(
             at=time.monotonic(),
             generation=job.generation,

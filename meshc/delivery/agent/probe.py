@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from meshc.delivery.agent.settings import AgentSettings
 
 _ROUTES = "/rds-"
+_FRESH_S = 10.0
+"""For so long an Envoy is taken for the one that it was; another would notice none of our files."""
 
 
 class EnvoyProbe:
@@ -45,6 +47,7 @@ class EnvoyProbe:
         self._problem = ""
         self._seen: ServerInfo | None = None
         self._was_gone = False
+        self._seen_at = 0.0
         self.good: str | None = None
         self.info: ServerInfo | None = None
         self.accepted: dict[str, str] = {}
@@ -55,10 +58,15 @@ class EnvoyProbe:
         """Take over where Envoy answered in an earlier life."""
         self._last_address = address
 
-    def expect(self, generation: str | None, traces: Traces) -> None:
-        """Take what lies in the target now for right; None: a generation and leftovers of one."""
+    def expect(
+        self, generation: str | None, traces: Traces, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Take what lies in the target now for right; None: a generation and leftovers of one.
+
+        ``files`` is what lies there, where that is known.
+        """
         try:
-            self._read(traces)
+            self._read(traces, files)
         except DeliveryError:
             self._is_expected = False
             return  # the next look reads it again; what was delivered is delivered
@@ -82,6 +90,11 @@ class EnvoyProbe:
             before = _address(self._last_address)
             return asked if before is None else EnvoyAdmin(before)
         return asked
+
+    def info_of(self, admin: EnvoyAdmin) -> ServerInfo | None:
+        """Return what this Envoy has said about itself in the last look, if that was just now."""
+        is_fresh = time.monotonic() < self._seen_at + _FRESH_S
+        return self.info if is_fresh and self.address == str(admin.address) else None
 
     def look(self) -> ev.Probed:
         """Look once."""
@@ -129,10 +142,11 @@ class EnvoyProbe:
             is_disk_changed=is_changed,
         )
 
-    def _read(self, traces: Traces) -> None:
+    def _read(self, traces: Traces, files: Mapping[str, bytes] | None = None) -> None:
         """Read the target once more, because it is not what it was."""
         self._traces = None  # until all of it has been read
-        files = read_files(self._target)
+        if files is None:
+            files = read_files(self._target)
         self._problem = why_not_startable(files, self._settings.node)
         self._generation = generation_of(digests_of(files))
         self._expected = {}
