@@ -31,7 +31,8 @@ class Sample:
 class Figure:
     """One line of the table: a figure beside its floor, their ratio, and what is allowed.
 
-    ``limit`` is an absolute bound beside that of the ratio; ``details`` says what else was seen
+    ``limit`` is an absolute bound beside that of the ratio, ``max_excess`` one for ``excess``, by
+    how much the figure lies above its floor; ``details`` says what else was seen
     and makes a figure fail by starting with ``!``.
     """
 
@@ -43,6 +44,8 @@ class Figure:
     ratio: float | None = None
     max_ratio: float | None = None
     limit: float | None = None
+    excess: float | None = None
+    max_excess: float | None = None
     details: str = ""
 
     @property
@@ -51,6 +54,10 @@ class Figure:
         return (
             (self.max_ratio is None or (self.ratio is not None and self.ratio <= self.max_ratio))
             and (self.limit is None or self.value <= self.limit)
+            and (
+                self.max_excess is None
+                or (self.excess is not None and self.excess <= self.max_excess)
+            )
             and not self.details.startswith("!")
         )
 
