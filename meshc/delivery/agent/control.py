@@ -125,10 +125,12 @@ class Inbox:
 
     def _read(self, place: Path) -> Request | None:
         try:
-            with place.open("rb") as stream:
+            # A pipe must keep nobody waiting; it reads as an empty file.
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(place, flags), "rb") as stream:
                 content = json.loads(stream.read(_MAX_SIZE))
             command = content.pop("command")
-        except (OSError, ValueError, RecursionError, AttributeError, KeyError):
+        except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
             return None
         if command not in COMMANDS:
             return None

@@ -25,11 +25,14 @@ class History:
         """Remember an event."""
         line = json.dumps({"at": round(time.time(), 3), "what": what, **facts}) + "\n"
         with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self._path, flags, 0o644)
             try:
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    line = f"\n{line}"  # a power cut, or a full disk, has left half a line
                 os.write(descriptor, line.encode())
-                is_full = os.fstat(descriptor).st_size > _MOST_BYTES
+                is_full = size + len(line) > _MOST_BYTES
             finally:
                 os.close(descriptor)
             if is_full:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -150,7 +152,8 @@ class MetricsServer:
         try:
             if self._address.is_pipe:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(host)  # noqa: PTH108, of one that was killed; the lock says so
+                    if stat.S_ISSOCK(os.lstat(host).st_mode):
+                        os.unlink(host)  # noqa: PTH108, of one that was killed; the lock says so
                 listener.bind(host)
                 os.chmod(host, 0o660)  # noqa: PTH101
             else:
@@ -172,12 +175,15 @@ class MetricsServer:
             except OSError:
                 return  # closed
             with contextlib.suppress(OSError), connection:
+                answer = self._answer(connection)
                 connection.settimeout(_REQUEST_LIMIT_S)
-                connection.sendall(self._answer(connection))
+                connection.sendall(answer)
 
     def _answer(self, connection: socket.socket) -> bytes:
         request = b""
+        end = time.monotonic() + _REQUEST_LIMIT_S
         while b"\r\n\r\n" not in request and len(request) < _MAX_REQUEST:
+            connection.settimeout(max(end - time.monotonic(), 0.001))
             piece = connection.recv(_MAX_REQUEST)
             if not piece:
                 break
@@ -190,7 +196,7 @@ class MetricsServer:
         elif path != b"/metrics":
             status = _NOT_FOUND
         else:
-            body = self._render().encode()
+            body = self._render().encode(errors="replace")
         return (
             f"HTTP/1.1 {status}\r\nContent-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\n"
             "Connection: close\r\n\r\n"
@@ -198,6 +204,8 @@ class MetricsServer:
 
     def close(self) -> None:
         """Stop answering."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # else the thread would hold it for ever
         self._socket.close()
         if self._address.is_pipe:
             with contextlib.suppress(OSError):

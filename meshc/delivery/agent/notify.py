@@ -12,10 +12,11 @@ def notify(**facts: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
+    place = "\0" + address[1:] if address[0] == "@" else address
     text = "\n".join(f"{name}={' '.join(value.split())}" for name, value in facts.items())
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
         out.settimeout(0)
-        out.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        out.sendto(text.encode(errors="replace"), place)
 
 
 def watchdog_interval_s() -> float | None:
