@@ -172,14 +172,16 @@ class AgentHost:
         command += ["--disable-hot-restart", "--drain-time-s", "1"]
         process = subprocess.Popen(command, cwd=self.target, stdout=log, stderr=log)
         self._processes.callback(_end, process)
-        _until(self._is_loaded, "Envoy")
+        # One connection for all that the bare script asks.
         self._admin = http.client.HTTPConnection(_ADDRESS, self._ports[1], timeout=5)
+        self._processes.callback(self._admin.close)
+        _until(self._is_loaded, "Envoy")
 
     def _is_loaded(self) -> bool:
         try:
-            self._admin = http.client.HTTPConnection(_ADDRESS, self._ports[1], timeout=5)
             return bool(self._versions().get("listener_manager.lds.version_text"))
         except OSError:
+            self._admin.close()
             return False
 
     def steps(self, old: Path, new: Path) -> Sequence[Step]:
