@@ -75,7 +75,8 @@ def run(*command: str | Path) -> Sample:
     )
     if process.stdout is None:
         raise AssertionError(command)
-    output = process.stdout.read()
+    with process.stdout as stream:
+        output = stream.read()
     # Not Popen.wait: this one also tells what the process used.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
