@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.delivery.hosts.mesh import Host, Mesh, meshc
-from tests.delivery.live import free_ports, upstream
+from tests.delivery.live import free_ports, until, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,11 @@ def followed(host: Host) -> Host:
         host.start_agent()
     elif host.status()["paused"]:
         host.meshc("resume")
+    until(lambda: host.is_current() or host.has_leftovers(), "the first mesh, confirmed")
+    if not host.is_current():
+        # What a late event of the source has cut short is tidied up half a minute later, or now.
+        host.end_agent()
+        host.start_agent()
     host.await_current()
     return host
 

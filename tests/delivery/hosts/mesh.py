@@ -268,6 +268,16 @@ class Host:
             == self.mesh.files()
         )
 
+    def has_leftovers(self) -> bool:
+        """Whether the newest bundle runs, with clusters of the one before."""
+        status = self.status()
+        return (
+            status.get("state") == "ok"
+            and status["leftovers"]
+            and status["desired"] == status["delivered"]
+            and self.files()["lds.json"] == (self.mesh.out / f"nodes/{NODE}/lds.json").read_bytes()
+        )
+
     def await_current(self) -> None:
         """Wait until what the mesh says lies on disk and is confirmed."""
         try:
