@@ -45,8 +45,7 @@ class Configuration:
         """Endpoint files that the clusters refer to, each with the subscriptions to it."""
         found: dict[str, dict[Subscription, None]] = {}
         for name, cluster in clusters.items():
-            source = cluster.get("eds_cluster_config", {}).get("eds_config")
-            if path := self._path(source):
+            if path := self._path(_inner(cluster, "eds_cluster_config", "eds_config")):
                 found.setdefault(path, {})[Subscription(f"cluster.{name}.")] = None
         return {path: tuple(names) for path, names in found.items()}
 
@@ -86,9 +85,7 @@ class Configuration:
 
     def _path(self, source: Any) -> str | None:
         """Return the file behind a config source, relative to the directory, if it is in it."""
-        if not isinstance(source, dict):
-            return None
-        path = source.get("path_config_source", {}).get("path")
+        path = _inner(source, "path_config_source", "path")
         if isinstance(path, str) and path.startswith(self.root):
             return path[len(self.root) :]
         return None
@@ -139,14 +136,22 @@ _known_version = functools.lru_cache(maxsize=64)(_version_in)
 
 def texts_in(value: Any) -> Iterator[str]:
     """All strings anywhere in a JSON value: a superset of the names that it refers to."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from texts_in(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from texts_in(part)
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+def _inner(value: Any, *keys: str) -> Any:
+    """Return what lies below the keys; None where anything on the way is no mapping."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _mappings(value: Any) -> Iterator[dict[str, Any]]:

@@ -54,9 +54,9 @@ def size_of(configuration: Configuration) -> Size:
     for path in configuration.endpoint_watchers(configuration.clusters):
         data = configuration.files.get(path)
         if data is not None:
-            endpoints += _endpoints(json.loads(data))
+            endpoints += _endpoints(data)
     for cluster in configuration.clusters.values():
-        endpoints += _endpoints({"resources": [cluster.get("load_assignment", {})]})
+        endpoints += _count([cluster.get("load_assignment", {})])
     return Size(
         listeners=len(configuration.listeners),
         clusters=len(configuration.clusters),
@@ -64,14 +64,21 @@ def size_of(configuration: Configuration) -> Size:
     )
 
 
-def _endpoints(response: Any) -> int:
+def _endpoints(data: bytes) -> int:
+    try:
+        return _count(json.loads(data)["resources"])
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return 0  # damaged by somebody's hand; a bundle's own files have been checked
+
+
+def _count(assignments: Any) -> int:
     try:
         return sum(
             len(locality.get("lb_endpoints", ()))
-            for assignment in response["resources"]
+            for assignment in assignments
             for locality in assignment.get("endpoints", ())
         )
-    except (KeyError, TypeError, AttributeError):
+    except (TypeError, AttributeError):
         return 0
 
 

@@ -63,9 +63,11 @@ class Ledger:
 
 
 def bounded(quarantine: Mapping[str, Refusal]) -> dict[str, Refusal]:
-    """Return the newest entries."""
-    newest = sorted(quarantine.items(), key=lambda item: item[1].at)[-_MOST_REFUSALS:]
-    return dict(newest)
+    """Return the newest entries; the one that came in last is one, whatever the clock said."""
+    others = list(quarantine.items())
+    last = others[-1:]
+    newest = sorted(others[:-1], key=lambda item: item[1].at)[-(_MOST_REFUSALS - 1) :]
+    return dict(newest + last)
 
 
 def save_ledger(state: Path, ledger: Ledger) -> None:

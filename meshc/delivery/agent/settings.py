@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from dataclasses import MISSING, dataclass, fields
@@ -19,6 +20,11 @@ PREFIX = "MESHC_AGENT_"
 _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _LAST_PORT = 65535
+_POSITIVE = (
+    *("poll", "probe", "validation_limit", "source_limit", "max_growth"),
+    *("max_file", "max_manifest"),
+)
+_NOT_NEGATIVE = ("quiet", "longest_quiet", "unconfirmed_wait")
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_MANIFEST = 64 * 1024 * 1024
 
@@ -74,10 +80,11 @@ class AgentSettings:
             raise SettingsError("keep must be at least 1: the last good generation is kept")
         if not 0 <= self.max_shrink <= 1:
             raise SettingsError("max-shrink is a share between 0 and 1")
-        positive = ("poll", "probe", "validation_limit", "source_limit", "max_growth")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name.replace('_', '-')} must be more than 0")
+        for name in (*_POSITIVE, *_NOT_NEGATIVE):
+            value = getattr(self, name)
+            if not (0 < value < math.inf or (value == 0 and name in _NOT_NEGATIVE)):
+                least = "0 or more" if name in _NOT_NEGATIVE else "more than 0"
+                raise SettingsError(f"{name.replace('_', '-')} must be {least}")
         if self.admin:
             admin_address(self.admin)
         if self.metrics not in {"", "none"}:
