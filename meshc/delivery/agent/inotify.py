@@ -96,14 +96,15 @@ def envoy_user(proc: Path = _PROC) -> int | None:
 
     A hardened service (ProtectProc=invisible) sees its own processes only.
     """
-    for entry in os.scandir(proc):
-        if entry.name.isdecimal():
-            try:
-                name = (proc / entry.name / "comm").read_text().strip()
-                if name == "envoy":
-                    return entry.stat().st_uid
-            except OSError:
-                continue
+    with os.scandir(proc) as entries:
+        for entry in entries:
+            if entry.name.isdecimal():
+                try:
+                    name = (proc / entry.name / "comm").read_text().strip()
+                    if name == "envoy":
+                        return entry.stat().st_uid
+                except OSError:
+                    continue
     return None
 
 
