@@ -1,0 +1,12 @@
+"""A disk whose power goes away: every write and flush is logged, and any crash can be replayed.
+
+nbd       a block device in memory, served over NBD, that logs what reaches it
+mounts    loop devices and mounts, taken down again whatever happens
+disk      ext4 on the one, through nbdfuse and a loop device, and where that can be had
+nodes     the sets of files that are delivered
+mutants   mistakes that are made on purpose
+play      the process that delivers: the real agent, which says what it takes for durable
+record    all of that put together: deliveries and the log of what they did to the disk
+images    what may be on the disk after a power cut somewhere in a log; pure
+verdict   mount such an image, look, start Envoy and agent again, look again
+"""

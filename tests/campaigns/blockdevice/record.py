@@ -1,0 +1,84 @@
+"""Deliveries, and the log of what they did to the disk and took for durable."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.campaigns.blockdevice.disk import logged_disk, memory
+from tests.campaigns.blockdevice.play import MOST_BYTES, Order, order_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.campaigns.blockdevice.disk import LoggedDisk
+    from tests.campaigns.blockdevice.nbd import Record
+
+_ROOT = Path(__file__).resolve().parents[3]
+_LIMIT_S = 120.0
+_ROUGH = "noauto_da_alloc,commit=600"
+MOUNTS = (f"data=ordered,{_ROUGH}", f"data=writeback,{_ROUGH}")
+"""Without the help that ext4 gives to programs that forget to sync, and with time to forget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What was on the disk at first, and everything that then happened to it."""
+
+    initial: bytes
+    log: Sequence[Record]
+    name: str
+
+
+def record(
+    *, seed: int, options: str, deliveries: int, mutant: str = "", commits: float = 0.0
+) -> Recording:
+    """Deliver on a disk that logs."""
+    with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
+        place = Path(folder)
+        with logged_disk(place, options) as disk:
+            order = Order(
+                root=str(disk.root),
+                work=str(place),
+                seed=seed,
+                deliveries=deliveries,
+                mutant=mutant,
+                commits=commits,
+            )
+            _play(order, disk)
+            log = tuple(disk.server.log)
+            initial = disk.initial
+    name = f"recording {seed} ({options.partition(',')[0]}, commits {commits})"
+    return Recording(initial=initial, log=log, name=name)
+
+
+def _play(order: Order, disk: LoggedDisk) -> None:
+    """Let the process play; what it says becomes a mark in the log before it goes on."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(_LIMIT_S)
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.campaigns.blockdevice.play"),
+                    *(str(theirs.fileno()), order_text(order)),
+                ],
+                cwd=_ROOT,
+                pass_fds=[theirs.fileno()],
+            )
+        try:
+            while said := ours.recv(MOST_BYTES):
+                disk.server.mark(json.loads(said))
+                ours.send(b".")
+            process.wait(_LIMIT_S)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        raise RuntimeError(f"the deliveries ended with {process.returncode}: {order}")
