@@ -115,7 +115,7 @@ class Generations:
         """Return a stored file, if it is there and what its name says."""
         try:
             data = (self.folder / f"{digest}{_FILE}").read_bytes()
-        except OSError:
+        except (OSError, ValueError):  # the latter: no name of a file
             return None
         return data if file_digest(data) == digest else None
 
