@@ -23,19 +23,25 @@ def needs_strace() -> None:
 def test_a_refusal_at_every_write_sync_open_and_rename_leaves_the_old_state_and_heals() -> None:
     needs_strace()
 
-    report = refuse(count=300, seed=SEED)
+    report = refuse(count=240, seed=SEED)
 
     assert report.is_clean, report.text()
-    assert report.counts["errors put in"] >= 300, report.text()
+    assert report.counts["errors put in"] >= 240, report.text()
     assert report.counts["reported as the world's fault"] >= 100, report.text()
 
 
 def test_the_campaign_finds_errors_that_are_swallowed() -> None:
     needs_strace()
 
-    report = refuse(count=0, seed=SEED, scenarios=[BY_NAME["a change"]], mutant="swallow the disk")
+    report = refuse(
+        count=0,
+        seed=SEED,
+        scenarios=[BY_NAME["a change"]],
+        mutant="swallow the disk",
+        stop_at="swallowed",
+    )
 
-    assert report.counts["acknowledged, not on disk"] + report.counts["mixed"] > 0, report.text()
+    assert report.counts["swallowed"] >= 1, report.text()
 
 
 def test_a_disk_that_is_full_or_read_only_for_a_while_is_told_of_and_healed_from() -> None:
