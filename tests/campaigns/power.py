@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.campaigns.blockdevice import disk
+from tests.campaigns.blockdevice.host import STARTS
 from tests.campaigns.blockdevice.images import draw_images, is_delivery
 from tests.campaigns.blockdevice.nbd import Flush, Write
-from tests.campaigns.blockdevice.record import MOUNTS, record
-from tests.campaigns.blockdevice.verdict import KINDS, STARTS, Host
+from tests.campaigns.blockdevice.record import MOUNTS, record, record_start
+from tests.campaigns.blockdevice.verdict import KINDS, Bench
 from tests.campaigns.report import Report
 
 if TYPE_CHECKING:
@@ -24,58 +27,89 @@ if TYPE_CHECKING:
 _COMMITS = (0.0, 0.05, 0.3)
 """How likely somebody else's sync comes before any step; at 0 only the agent's own are there."""
 _DELIVERIES = 8
-_MOST_PER_RECORDING = 250
+_PER_RECORDING = 200
+_PER_START = 10
 _LEAST_RECORDINGS = 2
+_STARTS_SHARE = 0.25
 _SHOWN = 40
 _CLAIMED = "right after something was taken for durable"
 _UNDER_WAY = "in the midst of writing a set"
 _PARTLY = "with a part of what was not flushed"
-_SORTS = (_CLAIMED, _UNDER_WAY, _PARTLY)
+_AGAIN = "in the midst of starting after an earlier power cut"
+_SORTS = (_CLAIMED, _UNDER_WAY, _PARTLY, _AGAIN)
 
 
 def run(*, count: int, seed: int) -> Report:
-    """Cut the power that often."""
+    """Cut the power that often; ends at once where no disk can be had."""
+    if reason := disk.require():
+        sys.exit(f"no power can be cut here: {reason}")
     return cut_power(count=count, seed=seed)
 
 
 def cut_power(*, count: int, seed: int, mutant: str = "", stop_at: str = "") -> Report:
     """Cut the power; ends early once something of the kind ``stop_at`` was found."""
     report = Report(name="power", seed=seed)
-    if reason := disk.require():
-        report.notes.append(f"no power was cut: {reason}")
-        return report
     for what in ("deliveries", "images", *(f"  {what}" for what in _SORTS), *KINDS):
         report.count(what, 0)
-    draw = random.Random(seed)
-    size = min(_MOST_PER_RECORDING, -(-count // _LEAST_RECORDINGS))
-    ways = itertools.cycle((mounts, commits) for commits in _COMMITS for mounts in MOUNTS)
-    with Host() as host:
-        while (left := count - report.counts["images"]) > 0:
+    with Bench() as bench:
+        cutter = _Cutter(report=report, bench=bench, draw=random.Random(seed), mutant=mutant)
+        ways = itertools.cycle((mounts, commits) for commits in _COMMITS for mounts in MOUNTS)
+        size = min(_PER_RECORDING, -(-count // _LEAST_RECORDINGS))
+        while (left := count - report.counts["images"]) > 0 and not report.counts.get(stop_at):
             options, commits = next(ways)
-            recording = record(
-                seed=draw.randrange(1 << 32),
-                options=options,
-                deliveries=_DELIVERIES,
-                mutant=mutant,
-                commits=commits,
-            )
-            _count(report, recording)
-            for image in draw_images(recording, min(size, left), draw):
-                _try(report, host, image, draw.choice(STARTS))
-                if report.counts.get(stop_at):
-                    return report
+            cutter.cut(min(size, left), options, commits, stop_at)
     return report
 
 
-def _try(report: Report, host: Host, image: Image, start: str) -> None:
-    report.count("images")
-    report.count(f"  {_CLAIMED}", int(image.is_claimed))
-    report.count(f"  {_UNDER_WAY}", int(not image.expected.laid))
-    report.count(f"  {_PARTLY}", int(image.kept > 0 and image.lost > 0))
-    for kind, problem in host.judge(image, start):
-        report.count(kind)
-        if len(report.violations) < _SHOWN:
-            report.violated(f"{kind}: {image.name}, {start}: {problem}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cutter:
+    report: Report
+    bench: Bench
+    draw: random.Random
+    mutant: str
+
+    def cut(self, count: int, options: str, commits: float, stop_at: str) -> None:
+        """Deliver, and cut the power in that; start from some of the images, and cut it again."""
+        recording = record(
+            seed=self.draw.randrange(1 << 32),
+            options=options,
+            deliveries=_DELIVERIES,
+            mutant=self.mutant,
+            commits=commits,
+        )
+        _count(self.report, recording)
+        again = round(count * _STARTS_SHARE / _PER_START)
+        bases: list[Image] = []
+        seen = 0
+        for image in draw_images(recording, count - again * _PER_START, self.draw):
+            self._try(image)
+            if self.report.counts.get(stop_at):
+                return
+            if not image.expected.laid:
+                seen += 1
+                place = len(bases) if len(bases) < again else self.draw.randrange(seen)
+                if place < again:  # each of them has the same chance to stay
+                    bases[place : place + 1] = [image]
+        for base in bases:
+            start = record_start(
+                base, self.draw.choice(STARTS), options=options, mutant=self.mutant
+            )
+            for image in draw_images(start, _PER_START, self.draw):
+                self.report.count(f"  {_AGAIN}")
+                self._try(image)
+                if self.report.counts.get(stop_at):
+                    return
+
+    def _try(self, image: Image) -> None:
+        report, start = self.report, self.draw.choice(STARTS)
+        report.count("images")
+        report.count(f"  {_CLAIMED}", int(image.is_claimed))
+        report.count(f"  {_UNDER_WAY}", int(not image.expected.laid))
+        report.count(f"  {_PARTLY}", int(image.kept > 0 and image.lost > 0))
+        for kind, problem in self.bench.judge(image, start):
+            report.count(kind)
+            if len(report.violations) < _SHOWN:
+                report.violated(f"{kind}: {image.name}, {start}: {problem}")
 
 
 def _count(report: Report, recording: Recording) -> None:

@@ -4,9 +4,10 @@ nbd       a block device in memory, served over NBD, that logs what reaches it
 mounts    loop devices and mounts, taken down again whatever happens
 disk      ext4 on the one, through nbdfuse and a loop device, and where that can be had
 nodes     the sets of files that are delivered
+host      the host whose disk it is, and how it starts after a power cut
 mutants   mistakes that are made on purpose
 play      the process that delivers: the real agent, which says what it takes for durable
-record    all of that put together: deliveries and the log of what they did to the disk
+record    all of that put together: deliveries, or a start, and what they did to the disk
 images    what may be on the disk after a power cut somewhere in a log; pure
-verdict   mount such an image, look, start Envoy and agent again, look again
+verdict   mount such an image, look, start the host, look again
 """

@@ -62,9 +62,9 @@ def memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def logged_disk(folder: Path, options: str) -> Iterator[LoggedDisk]:
-    """Make a file system on a disk that logs, and mount it; all of it goes at the end."""
-    initial = _formatted(folder / "initial")
+def logged_disk(folder: Path, options: str, content: bytes = b"") -> Iterator[LoggedDisk]:
+    """Mount a disk that logs, a new one unless it is given; all of it goes at the end."""
+    initial = content or _formatted(folder / "initial")
     with contextlib.ExitStack() as held:
         server = held.enter_context(LoggingServer(folder / "nbd.sock", initial))
         file = held.enter_context(_as_file(server, folder / "disk"))

@@ -6,7 +6,7 @@ disk may keep any of its writes in memory, and write them, or blocks of them, in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tests.campaigns.blockdevice.disk import BLOCK
@@ -38,8 +38,7 @@ class Expected:
 
     goal: str = ""
     before: str = ""
-    mode: str = ""
-    saves: list[str]
+    saves: list[str] = field(default_factory=list)
     unsure: str = ""
     laid: str = ""
 
@@ -75,7 +74,7 @@ def draw_images(recording: Recording, count: int, draw: random.Random) -> Iterat
         kept, lost = _apply_some(content, log[flushed:cut], draw)
         yield Image(
             content=content,
-            expected=expected_at(log, cut),
+            expected=expected_at(log, cut, recording.begun),
             name=(
                 f"{recording.name}, cut before record {cut} of {len(log)}, "
                 f"{kept} of {kept + lost} unflushed writes kept"
@@ -86,16 +85,19 @@ def draw_images(recording: Recording, count: int, draw: random.Random) -> Iterat
         )
 
 
-def expected_at(log: Sequence[Record], cut: int) -> Expected:
+def expected_at(log: Sequence[Record], cut: int, begun: Expected | None = None) -> Expected:
     """Read from the marks what the agent had said, and what it was at."""
-    found = Expected(saves=[])
+    found = replace(begun, saves=[*begun.saves]) if begun else Expected()
     for one in log[:cut]:
         if not isinstance(one, Mark):
             continue
         said = one.content
         match said["what"]:
+            case "found":
+                found.unsure = ""
+                found.saves.append(said["digest"])
             case "begins":
-                found.goal, found.before, found.mode = said["goal"], said["before"], said["mode"]
+                found.goal, found.before = said["goal"], said["before"]
             case "saving":
                 found.unsure = _next_save(log[cut:])
             case "saved":
@@ -105,8 +107,6 @@ def expected_at(log: Sequence[Record], cut: int) -> Expected:
                 found.laid = ""
             case "laid":
                 found.laid = said["goal"]
-    if found.unsure:
-        found.unsure = _next_save(log[cut:])
     return found
 
 

@@ -20,7 +20,8 @@ _HOST, _SERVER = "127.0.42.1", "127.0.42.2"
 _PORTS = {"a": 9001, "b": 9002, "c": 9003, "d": 9004}
 _ENDPOINTS = 80  # 9 kB
 _ABOUT = "what the team wants noted about this listener; " * 60
-REFUSED_VERSION = "lds-refused"
+REFUSED = "refused"
+REFUSED_VERSION = f"lds-{REFUSED}"
 
 
 def _set(
@@ -66,7 +67,7 @@ SETS = {
     "fewer": _set("fewer", _only("ad")),
     "routes": _set("routes", _only("acd"), clusters="a c d2", routed={"d": "d2"}),
     "swapped": _set("swapped", {"a": _PORTS["d"], "b": _PORTS["b"], "d": _PORTS["a"]}),
-    "refused": _set("refused", _only("abcd"), first={"b": 8601}),
+    REFUSED: _set(REFUSED, _only("abcd"), first={"b": 8601}),
 }
 """``first`` and ``endpoints`` differ in two files only; ``refused`` is not taken by Envoy."""
 BY_GENERATION = {generation_name(files): name for name, files in SETS.items()}

@@ -8,7 +8,6 @@ has its place in the log of the disk.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import random
@@ -19,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.agent import jobs, prepare, run, unconfirmed
-from meshc.delivery.agent.log import Log
-from meshc.delivery.agent.settings import AgentSettings
+from tests.campaigns.blockdevice.host import (
+    played_envoy,
+    publish_all,
+    run_once,
+    settings_for,
+    start_host,
+)
 from tests.campaigns.blockdevice.mutants import MUTANTS
-from tests.campaigns.blockdevice.nodes import REFUSED_VERSION, SETS
-from tests.campaigns.faults.played import PlayedEnvoy
-from tests.campaigns.faults.sets import NODE, publish
+from tests.campaigns.blockdevice.nodes import REFUSED, SETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,8 @@ class Order:
         root: The file system; target and state lie on it.
         work: A folder elsewhere, for the source and Envoy's socket.
         deliveries: How many, after the first one.
+        start: How the host starts after an earlier power cut, from the set ``before`` on to
+            ``goal``; empty: the disk is new.
         commits: How likely another process makes the file system commit before any step.
     """
 
@@ -53,34 +57,9 @@ class Order:
     deliveries: int
     mutant: str = ""
     commits: float = 0.0
-
-
-def settings_for(root: Path, work: Path, goal: str, **more: Any) -> AgentSettings:
-    """Settings of the agent whose target and state lie on a disk, with a set as its source."""
-    return AgentSettings(
-        node=NODE,
-        source=str(work / "out" / goal),
-        target=root / "target",
-        state=root / "state",
-        admin=f"unix:{work / 'admin.sock'}",
-        envoy="none",
-        allow_shrink=True,
-        unconfirmed_wait=0.0,
-        **more,
-    )
-
-
-def publish_all(work: Path) -> None:
-    """Make a source of every set."""
-    for name, files in SETS.items():
-        publish(files, work / "out" / name)
-
-
-def played_envoy(root: Path, work: Path) -> PlayedEnvoy:
-    """An Envoy on the target, not started yet."""
-    envoy = PlayedEnvoy(root / "target", work / "admin.sock")
-    envoy.refuses = frozenset({REFUSED_VERSION})
-    return envoy
+    start: str = ""
+    before: str = ""
+    goal: str = ""
 
 
 class _Player:
@@ -91,37 +70,50 @@ class _Player:
         self._draw = random.Random(order.seed)
         self._channel = channel
         self._root, self._work = Path(order.root), Path(order.work)
-        self._saves = 0
         self._good = ""
 
     def play(self) -> None:
         publish_all(self._work)
         self._listen_in()
+        if self._order.start:
+            self._start_again()
+        else:
+            self._play()
+        self._say(what="over")
+
+    def _start_again(self) -> None:
+        """Start as after a power cut; what lies there then is as durable as can be."""
+        order = self._order
+        ledger = self._root / "state" / "ledger.json"
+        if ledger.exists():
+            self._say(what="found", digest=_digest(ledger))
+        self._say(what="begins", goal=order.goal, before=order.before)
+        start_host(self._root, self._work, order.goal, order.start)
+
+    def _play(self) -> None:
         with played_envoy(self._root, self._work) as envoy:
             self._deliver("first", self._draw.choice(("prepare", "once")))
             envoy.start()
             self._deliver("first", "once")
             for _ in range(self._order.deliveries):
                 goal = self._draw.choice([name for name in SETS if name != self._good])
-                mode = "once"
-                if goal != "refused" and self._draw.random() < _UNCONFIRMED:
-                    mode = "unconfirmed"
-                self._deliver(goal, mode)
-        self._say(what="over")
+                if goal != REFUSED and self._draw.random() < _UNCONFIRMED:
+                    envoy.stop()  # it looks when it is asked, and would see the last step only
+                    self._deliver(goal, "unconfirmed")
+                    envoy.start()
+                else:
+                    self._deliver(goal, "once")
 
     def _deliver(self, goal: str, mode: str) -> None:
-        self._say(what="begins", goal=goal, before=self._good, mode=mode)
+        self._say(what="begins", goal=goal, before=self._good)
         settings = settings_for(self._root, self._work, goal, unconfirmed=mode == "unconfirmed")
         if mode == "prepare":
-            verdict = prepare.prepare(settings)
+            prepare.prepare(settings)
         else:
-            said = io.StringIO()
-            with run.Agent(settings, Log(said), is_resident=False) as agent:
-                verdict = agent.once().name
-            if verdict != ("REFUSED" if goal == "refused" else "DONE"):
-                raise RuntimeError(f"{goal}, {mode}: {verdict}\n{said.getvalue()}")
-        self._good = self._good if goal == "refused" else goal
-        self._say(what="ended", verdict=verdict)
+            verdict, log = run_once(settings)
+            if verdict != ("REFUSED" if goal == REFUSED else "DONE"):
+                raise RuntimeError(f"{goal}, {mode}: {verdict}\n{log}")
+        self._good = self._good if goal == REFUSED else goal
 
     def _say(self, **content: Any) -> None:
         self._channel.send(json.dumps(content).encode())
@@ -140,9 +132,7 @@ class _Player:
         def told(state: Path, *given: Any) -> None:
             self._say(what="saving")
             save(state, *given)
-            self._saves += 1
-            digest = hashlib.sha256((state / "ledger.json").read_bytes()).hexdigest()
-            self._say(what="saved", number=self._saves, digest=digest)
+            self._say(what="saved", digest=_digest(state / "ledger.json"))
 
         return told
 
@@ -155,6 +145,10 @@ class _Player:
             return result
 
         return told
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _wrap(

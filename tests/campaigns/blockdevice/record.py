@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.campaigns.blockdevice.disk import LoggedDisk
+    from tests.campaigns.blockdevice.images import Expected, Image
     from tests.campaigns.blockdevice.nbd import Record
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -29,33 +30,57 @@ MOUNTS = (f"data=ordered,{_ROUGH}", f"data=writeback,{_ROUGH}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What was on the disk at first, and everything that then happened to it."""
+    """What was on the disk at first, and everything that then happened to it.
+
+    ``begun`` is what the agent had said before, where the disk has been through a power cut.
+    """
 
     initial: bytes
     log: Sequence[Record]
     name: str
+    begun: Expected | None = None
 
 
 def record(
     *, seed: int, options: str, deliveries: int, mutant: str = "", commits: float = 0.0
 ) -> Recording:
-    """Deliver on a disk that logs."""
+    """Deliver on a new disk that logs."""
     with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
-        place = Path(folder)
-        with logged_disk(place, options) as disk:
+        with logged_disk(Path(folder), options) as disk:
             order = Order(
                 root=str(disk.root),
-                work=str(place),
+                work=folder,
                 seed=seed,
                 deliveries=deliveries,
                 mutant=mutant,
                 commits=commits,
             )
             _play(order, disk)
-            log = tuple(disk.server.log)
-            initial = disk.initial
-    name = f"recording {seed} ({options.partition(',')[0]}, commits {commits})"
-    return Recording(initial=initial, log=log, name=name)
+        name = f"recording {seed} ({options.partition(',')[0]}, commits {commits})"
+        return Recording(initial=disk.initial, log=tuple(disk.server.log), name=name)
+
+
+def record_start(image: Image, start: str, *, options: str, mutant: str = "") -> Recording:
+    """Start a host after a power cut, on a disk that logs."""
+    with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
+        with logged_disk(Path(folder), options, bytes(image.content)) as disk:
+            order = Order(
+                root=str(disk.root),
+                work=folder,
+                seed=0,
+                deliveries=0,
+                mutant=mutant,
+                start=start,
+                before=image.expected.before,
+                goal=image.expected.goal,
+            )
+            _play(order, disk)
+        return Recording(
+            initial=disk.initial,
+            log=tuple(disk.server.log),
+            name=f"{image.name}; then started {start}",
+            begun=image.expected,
+        )
 
 
 def _play(order: Order, disk: LoggedDisk) -> None:

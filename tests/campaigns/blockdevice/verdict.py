@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import tempfile
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from unittest import mock
 
 from meshc.delivery.agent import unconfirmed
-from meshc.delivery.agent.log import Log
-from meshc.delivery.agent.prepare import prepare
-from meshc.delivery.agent.run import Agent
-from meshc.diagnostics.errors import MeshcError
 from tests.campaigns.blockdevice.disk import KIND, memory
+from tests.campaigns.blockdevice.host import publish_all, start_host
 from tests.campaigns.blockdevice.mounts import loop_device, mounted
-from tests.campaigns.blockdevice.nodes import BY_GENERATION, SETS
-from tests.campaigns.blockdevice.play import played_envoy, publish_all, settings_for
+from tests.campaigns.blockdevice.nodes import BY_GENERATION, REFUSED, SETS
 from tests.campaigns.faults import judge
 from tests.campaigns.faults.sets import generation_name
 
@@ -34,17 +30,13 @@ if TYPE_CHECKING:
 TORN, NOT_STARTABLE, MEMORY = "torn", "not startable", "memory damaged"
 LOST, NOT_CONVERGED = "acknowledged and lost", "not converged"
 KINDS = (TORN, NOT_STARTABLE, MEMORY, LOST, NOT_CONVERGED)
-PREPARED, UNPREPARED, ALONE = "prepared", "unprepared", "alone"
-STARTS = (PREPARED, UNPREPARED, ALONE)
-"""How a host comes up: `meshc agent prepare`, Envoy, agent; the same without the first, unless no
-Envoy could start; or an agent that nobody answers, and that asks nobody."""
 _HARMLESS = (".meshc is left over", "ledger.json.new is left over")
 """What goes with the next delivery, and the next ledger; nobody reads it."""
 _NEEDED = ("good", "previous", "intent", "wanted")
 
 
-class Host:
-    """A host on which one disk after the other is tried; use it as a context manager."""
+class Bench:
+    """A place where one disk after the other is tried; use it as a context manager."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -71,8 +63,8 @@ class Host:
             found = [*self._look(image.expected)]
             try:
                 problems = [*self._start(image.expected, start)]
-            except MeshcError as error:
-                problems = [str(error)]
+            except Exception:  # noqa: BLE001, whatever it is, the host does not start
+                problems = [traceback.format_exc()]
             if problems:
                 found.append((NOT_CONVERGED, "; ".join(problems)))
         return found
@@ -114,22 +106,11 @@ class Host:
     # --- what becomes of it -------------------------------------------------------------------
 
     def _start(self, expected: Expected, start: str) -> Iterator[str]:
-        """Start Envoy and the agent, as the host does when its power is back."""
-        is_refused = expected.goal == "refused"
-        is_alone = start == ALONE and not is_refused
-        settings = settings_for(self._root, self._work, expected.goal, unconfirmed=is_alone)
-        if not is_alone and (start == PREPARED or judge.dangling(judge.files_in(self._target))):
-            prepare(settings)
-            yield from judge.dangling(judge.files_in(self._target))
-        said = io.StringIO()
-        with played_envoy(self._root, self._work) as envoy:
-            if not is_alone:
-                envoy.start()
-            with Agent(settings, Log(said), is_resident=False) as agent:
-                verdict = agent.once().name
-            yield from envoy.served_wrongly
-        if verdict != ("REFUSED" if is_refused else "DONE"):
-            yield f"the agent ended with {verdict}: {said.getvalue()[-600:]}"
+        is_refused = expected.goal == REFUSED
+        started = start_host(self._root, self._work, expected.goal, start)
+        yield from started.problems
+        if started.verdict != ("REFUSED" if is_refused else "DONE"):
+            yield f"the agent ended with {started.told}"
         yield from self._ends(expected.before if is_refused else expected.goal)
 
     def _ends(self, name: str) -> Iterator[str]:

@@ -38,6 +38,9 @@ def test_200_power_cuts_tear_nothing_and_lose_nothing_acknowledged() -> None:
     assert report.counts["flushes of the disks"] >= 200, report.text()
     assert report.counts["  right after something was taken for durable"] >= 20, report.text()
     assert report.counts["  in the midst of writing a set"] >= 40, report.text()
+    assert report.counts["  in the midst of starting after an earlier power cut"] >= 20, (
+        report.text()
+    )
     assert report.counts["  with a part of what was not flushed"] >= 5, report.text()
 
 
