@@ -37,7 +37,7 @@ from meshc.delivery.agent.sources.directory import DirectorySource
 Path("/proc/sys/user", sys.argv[1]).write_text("0")
 folder, target = sys.argv[2], Path(sys.argv[3])
 source = DirectorySource(AgentSettings(node="a", source=folder, target=target, state=target))
-print(source.watch(lambda: None))
+print(source.watch(lambda _at: None))
 source.fetch(None)
 before = len(os.listdir("/proc/self/fd")), threading.active_count()
 for _ in range(20):
@@ -173,7 +173,7 @@ def test_a_checkout_is_followed_from_commit_to_commit(tmp_path: Path) -> None:
     git("checkout", "main~1", folder=checkout)
     notified = threading.Event()
     with contextlib.closing(opened(checkout / "out", tmp_path)) as source:
-        source.watch(notified.set)
+        source.watch(lambda _at: notified.set())
         before = files(source)
 
         git("checkout", "main", folder=checkout)
@@ -187,7 +187,7 @@ def test_a_folder_that_was_replaced_is_read_and_watched_again(
     source: DirectorySource, out: Path, tmp_path: Path
 ) -> None:
     notified = threading.Event()
-    source.watch(notified.set)
+    source.watch(lambda _at: notified.set())
     source.fetch(None)
     NEW.write(tmp_path / "next")
     out.rename(tmp_path / "away")
@@ -211,7 +211,7 @@ def test_changes_behind_a_link_are_noticed_and_so_is_another_link(
     OLD.write(other)
     notified = threading.Event()
     with contextlib.closing(opened(current, tmp_path)) as source:
-        source.watch(notified.set)
+        source.watch(lambda _at: notified.set())
         source.fetch(None)
 
         NEW.write(out)
@@ -229,7 +229,7 @@ def test_a_folder_that_comes_later_is_watched_then(tmp_path: Path) -> None:
     late = tmp_path / "late"
     notified = threading.Event()
     with contextlib.closing(opened(late, tmp_path)) as source:
-        problem = source.watch(notified.set)
+        problem = source.watch(lambda _at: notified.set())
         with pytest.raises(SourceError, match="is not there"):
             source.fetch(None)
         OLD.write(late)
@@ -344,7 +344,7 @@ def test_a_planted_link_brings_nothing_of_this_host_into_the_bundle(
 
 def test_closing_stops_the_notices(source: DirectorySource, out: Path) -> None:
     notified: list[float] = []
-    source.watch(lambda: notified.append(time.monotonic()))
+    source.watch(notified.append)
     source.fetch(None)
     NEW.write(out)
     until(lambda: bool(notified), "a notice")
