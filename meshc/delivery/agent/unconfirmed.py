@@ -6,6 +6,7 @@ afterwards: a refused file stays on disk, and only Envoy's log says so.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, assert_never
 
@@ -94,9 +95,10 @@ def deliver_unconfirmed(
 def drain_time_s(bundle: NodeBundle) -> float:
     """Return how long a replaced listener of this mesh may live."""
     try:
-        return float(bundle.drain_time.removesuffix("s"))
+        seconds = float(bundle.drain_time.removesuffix("s"))
     except ValueError:
         return _DEFAULT_DRAIN_S
+    return seconds if 0 <= seconds < math.inf else _DEFAULT_DRAIN_S
 
 
 def _wait(seconds: float, haste: Callable[[], Haste]) -> bool:
