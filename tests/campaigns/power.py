@@ -16,11 +16,14 @@ from tests.campaigns.blockdevice import disk
 from tests.campaigns.blockdevice.host import STARTS
 from tests.campaigns.blockdevice.images import draw_images, is_delivery
 from tests.campaigns.blockdevice.nbd import Flush, Write
-from tests.campaigns.blockdevice.record import MOUNTS, record, record_start
+from tests.campaigns.blockdevice.record import record, record_start
 from tests.campaigns.blockdevice.verdict import KINDS, Bench
 from tests.campaigns.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.campaigns.blockdevice.disk import FileSystem
     from tests.campaigns.blockdevice.images import Image
     from tests.campaigns.blockdevice.record import Recording
 
@@ -41,23 +44,36 @@ _SORTS = (_CLAIMED, _UNDER_WAY, _PARTLY, _AGAIN)
 
 def run(*, count: int, seed: int) -> Report:
     """Cut the power that often; ends at once where no disk can be had."""
-    if reason := disk.require():
+    if reason := disk.require(*disk.EXT4):
         sys.exit(f"no power can be cut here: {reason}")
-    return cut_power(count=count, seed=seed)
+    reason = disk.require(disk.BTRFS)
+    report = cut_power(
+        count=count, seed=seed, systems=disk.EXT4 + (() if reason else (disk.BTRFS,))
+    )
+    if reason:
+        report.notes.append(f"not on btrfs: {reason}")
+    return report
 
 
-def cut_power(*, count: int, seed: int, mutant: str = "", stop_at: str = "") -> Report:
+def cut_power(
+    *,
+    count: int,
+    seed: int,
+    systems: Sequence[FileSystem] = disk.EXT4,
+    mutant: str = "",
+    stop_at: str = "",
+) -> Report:
     """Cut the power; ends early once something of the kind ``stop_at`` was found."""
     report = Report(name="power", seed=seed)
     for what in ("deliveries", "images", *(f"  {what}" for what in _SORTS), *KINDS):
         report.count(what, 0)
     with Bench() as bench:
         cutter = _Cutter(report=report, bench=bench, draw=random.Random(seed), mutant=mutant)
-        ways = itertools.cycle((mounts, commits) for commits in _COMMITS for mounts in MOUNTS)
+        ways = itertools.cycle((system, commits) for commits in _COMMITS for system in systems)
         size = min(_PER_RECORDING, -(-count // _LEAST_RECORDINGS))
         while (left := count - report.counts["images"]) > 0 and not report.counts.get(stop_at):
-            options, commits = next(ways)
-            cutter.cut(min(size, left), options, commits, stop_at)
+            system, commits = next(ways)
+            cutter.cut(min(size, left), system, commits, stop_at)
     return report
 
 
@@ -68,11 +84,11 @@ class _Cutter:
     draw: random.Random
     mutant: str
 
-    def cut(self, count: int, options: str, commits: float, stop_at: str) -> None:
+    def cut(self, count: int, system: FileSystem, commits: float, stop_at: str) -> None:
         """Deliver, and cut the power in that; start from some of the images, and cut it again."""
         recording = record(
             seed=self.draw.randrange(1 << 32),
-            options=options,
+            system=system,
             deliveries=_DELIVERIES,
             mutant=self.mutant,
             commits=commits,
@@ -91,9 +107,7 @@ class _Cutter:
                 if place < again:  # each of them has the same chance to stay
                     bases[place : place + 1] = [image]
         for base in bases:
-            start = record_start(
-                base, self.draw.choice(STARTS), options=options, mutant=self.mutant
-            )
+            start = record_start(base, self.draw.choice(STARTS), mutant=self.mutant)
             for image in draw_images(start, _PER_START, self.draw):
                 self.report.count(f"  {_AGAIN}")
                 self._try(image)
@@ -103,6 +117,7 @@ class _Cutter:
     def _try(self, image: Image) -> None:
         report, start = self.report, self.draw.choice(STARTS)
         report.count("images")
+        report.count(f"  of {image.system.name}")
         report.count(f"  {_CLAIMED}", int(image.is_claimed))
         report.count(f"  {_UNDER_WAY}", int(not image.expected.laid))
         report.count(f"  {_PARTLY}", int(image.kept > 0 and image.lost > 0))

@@ -1,4 +1,4 @@
-"""An ext4 file system on a disk that logs its writes, and where that can be had."""
+"""A file system on a disk that logs its writes, and where that can be had."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,59 @@ from tests.campaigns.blockdevice.nbd import LoggingServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZE = 16 * 1024 * 1024
 BLOCK = 4096
-KIND = "ext4"
-_PROGRAMS = {"nbdfuse": "libnbd-bin", "mkfs.ext4": "e2fsprogs", "setpriv": "util-linux"}
+_MIB = 1024 * 1024
+_PROGRAMS = {"nbdfuse": "libnbd-bin", "setpriv": "util-linux"}
 _FUSE = Path("/dev/fuse")
-_JOURNAL_MIB = 4
 _LIMIT_S = 30.0
 _PAUSE_S = 0.01
 _MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSystem:
+    """A kind of file system, and how it is made and mounted for a recording."""
+
+    name: str
+    kind: str
+    package: str
+    make: tuple[str, ...]
+    options: str
+    size: int = 16 * _MIB
+
+    @property
+    def program(self) -> str:
+        return self.make[0]
+
+
+_EXT4 = FileSystem(
+    name="ext4, data=ordered",
+    kind="ext4",
+    package="e2fsprogs",
+    make=(
+        *("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-J", "size=4", "-m", "0"),
+        *("-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"),
+    ),
+    options="data=ordered,noauto_da_alloc,commit=600",
+)
+EXT4 = (
+    _EXT4,
+    replace(
+        _EXT4,
+        name="ext4, data=writeback",
+        options="data=writeback,noauto_da_alloc,commit=600",
+    ),
+)
+"""Without the help that ext4 gives to programs that forget to sync, and with time to forget."""
+BTRFS = FileSystem(
+    name="btrfs",
+    kind="btrfs",
+    package="btrfs-progs",
+    make=("mkfs.btrfs", "-q", "-f", "-K", "--mixed", "-m", "single", "-d", "single"),
+    options="commit=300,nodiscard,max_inline=0",
+    size=24 * _MIB,
+)
+"""It writes down what is synced and nothing else, where ext4 writes down all that was before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +82,7 @@ class LoggedDisk:
     initial: bytes
 
 
-def require() -> str:
+def require(*systems: FileSystem) -> str:
     """Why no power cut can be made on this machine; empty: it can.
 
     Raises RuntimeError in CI where programs are missing: they could have been installed.
@@ -46,14 +91,28 @@ def require() -> str:
         return "only root may mount a disk"
     if reason := _no_fuse() or why_no_mounts():
         return reason
-    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
-    if not missing:
-        return ""
-    packages = ", ".join(_PROGRAMS[program] for program in missing)
-    reason = f"no {', '.join(missing)} on the PATH (Debian: {packages})"
-    if os.environ.get("CI"):
-        raise RuntimeError(f"{reason}; CI must have it")
-    return reason
+    wanted = _PROGRAMS | {one.program: one.package for one in systems}
+    missing = [program for program in wanted if shutil.which(program) is None]
+    if missing:
+        packages = ", ".join(wanted[program] for program in missing)
+        reason = f"no {', '.join(missing)} on the PATH (Debian: {packages})"
+        if os.environ.get("CI"):
+            raise RuntimeError(f"{reason}; CI must have it")
+        return reason
+    return next(filter(None, map(_not_mounted, systems)), "")
+
+
+def _not_mounted(system: FileSystem) -> str:
+    """Try it: whether the kernel knows a file system is certain only once it is mounted."""
+    with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
+        file, root = Path(folder) / "file", Path(folder) / "root"
+        root.mkdir()
+        file.write_bytes(_formatted(file, system))
+        try:
+            with loop_device(file) as device, mounted(device, root, system.kind, system.options):
+                return ""
+        except OSError as error:
+            return f"{system.kind} cannot be mounted: {error}"
 
 
 def memory() -> Path | None:
@@ -62,16 +121,16 @@ def memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def logged_disk(folder: Path, options: str, content: bytes = b"") -> Iterator[LoggedDisk]:
+def logged_disk(folder: Path, system: FileSystem, content: bytes = b"") -> Iterator[LoggedDisk]:
     """Mount a disk that logs, a new one unless it is given; all of it goes at the end."""
-    initial = content or _formatted(folder / "initial")
+    initial = content or _formatted(folder / "initial", system)
     with contextlib.ExitStack() as held:
         server = held.enter_context(LoggingServer(folder / "nbd.sock", initial))
         file = held.enter_context(_as_file(server, folder / "disk"))
         device = held.enter_context(loop_device(file))
         root = folder / "root"
         root.mkdir()
-        held.enter_context(mounted(device, root, KIND, options))
+        held.enter_context(mounted(device, root, system.kind, system.options))
         yield LoggedDisk(root=root, server=server, initial=initial)
 
 
@@ -83,18 +142,20 @@ def _no_fuse() -> str:
     return ""
 
 
-def _formatted(file: Path) -> bytes:
+def _formatted(file: Path, system: FileSystem) -> bytes:
     """Make a file system that has nothing left to do later, so that the log is the agent's."""
     with file.open("wb") as stream:
-        stream.truncate(SIZE)
-    subprocess.run(
-        [
-            *("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-J", f"size={_JOURNAL_MIB}"),
-            *("-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-m", "0", str(file)),
-        ],
-        check=True,
+        stream.truncate(system.size)
+    done = subprocess.run(
+        [*system.make, file],
+        check=False,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    if done.returncode:
+        raise RuntimeError(f"{system.program} failed: {done.stdout}")
     content = file.read_bytes()
     file.unlink()
     return content

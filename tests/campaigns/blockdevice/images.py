@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Sequence
 
+    from tests.campaigns.blockdevice.disk import FileSystem
     from tests.campaigns.blockdevice.nbd import Record
     from tests.campaigns.blockdevice.record import Recording
 
@@ -51,6 +52,7 @@ class Image:
     were not flushed and are there; ``lost``: those that are not.
     """
 
+    system: FileSystem
     content: bytearray
     expected: Expected
     name: str
@@ -73,6 +75,7 @@ def draw_images(recording: Recording, count: int, draw: random.Random) -> Iterat
         content = bytearray(durable)
         kept, lost = _apply_some(content, log[flushed:cut], draw)
         yield Image(
+            system=recording.system,
             content=content,
             expected=expected_at(log, cut, recording.begun),
             name=(

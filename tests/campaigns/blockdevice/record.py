@@ -17,15 +17,12 @@ from tests.campaigns.blockdevice.play import MOST_BYTES, Order, order_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.campaigns.blockdevice.disk import LoggedDisk
+    from tests.campaigns.blockdevice.disk import FileSystem, LoggedDisk
     from tests.campaigns.blockdevice.images import Expected, Image
     from tests.campaigns.blockdevice.nbd import Record
 
 _ROOT = Path(__file__).resolve().parents[3]
 _LIMIT_S = 120.0
-_ROUGH = "noauto_da_alloc,commit=600"
-MOUNTS = (f"data=ordered,{_ROUGH}", f"data=writeback,{_ROUGH}")
-"""Without the help that ext4 gives to programs that forget to sync, and with time to forget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +32,7 @@ class Recording:
     ``begun`` is what the agent had said before, where the disk has been through a power cut.
     """
 
+    system: FileSystem
     initial: bytes
     log: Sequence[Record]
     name: str
@@ -42,11 +40,11 @@ class Recording:
 
 
 def record(
-    *, seed: int, options: str, deliveries: int, mutant: str = "", commits: float = 0.0
+    *, seed: int, system: FileSystem, deliveries: int, mutant: str = "", commits: float = 0.0
 ) -> Recording:
     """Deliver on a new disk that logs."""
     with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
-        with logged_disk(Path(folder), options) as disk:
+        with logged_disk(Path(folder), system) as disk:
             order = Order(
                 root=str(disk.root),
                 work=folder,
@@ -56,14 +54,18 @@ def record(
                 commits=commits,
             )
             _play(order, disk)
-        name = f"recording {seed} ({options.partition(',')[0]}, commits {commits})"
-        return Recording(initial=disk.initial, log=tuple(disk.server.log), name=name)
+        return Recording(
+            system=system,
+            initial=disk.initial,
+            log=tuple(disk.server.log),
+            name=f"recording {seed} ({system.name}, commits {commits})",
+        )
 
 
-def record_start(image: Image, start: str, *, options: str, mutant: str = "") -> Recording:
+def record_start(image: Image, start: str, *, mutant: str = "") -> Recording:
     """Start a host after a power cut, on a disk that logs."""
     with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
-        with logged_disk(Path(folder), options, bytes(image.content)) as disk:
+        with logged_disk(Path(folder), image.system, bytes(image.content)) as disk:
             order = Order(
                 root=str(disk.root),
                 work=folder,
@@ -76,6 +78,7 @@ def record_start(image: Image, start: str, *, options: str, mutant: str = "") ->
             )
             _play(order, disk)
         return Recording(
+            system=image.system,
             initial=disk.initial,
             log=tuple(disk.server.log),
             name=f"{image.name}; then started {start}",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from unittest import mock
 
 from meshc.delivery.agent import unconfirmed
-from tests.campaigns.blockdevice.disk import KIND, memory
+from tests.campaigns.blockdevice.disk import memory
 from tests.campaigns.blockdevice.host import publish_all, start_host
 from tests.campaigns.blockdevice.mounts import loop_device, mounted
 from tests.campaigns.blockdevice.nodes import BY_GENERATION, REFUSED, SETS
@@ -59,7 +59,9 @@ class Bench:
         """Return what is wrong with a disk, by kind; ``start`` is one of `STARTS`."""
         with self._file.open("r+b") as stream:  # over the last one, which is quicker than anew
             stream.write(image.content)
-        with loop_device(self._file) as device, mounted(device, self._root, KIND):
+            stream.truncate()
+        kind = image.system.kind
+        with loop_device(self._file) as device, mounted(device, self._root, kind):
             found = [*self._look(image.expected)]
             try:
                 problems = [*self._start(image.expected, start)]

@@ -11,7 +11,7 @@ import pytest
 from tests.campaigns.blockdevice import disk
 from tests.campaigns.blockdevice.images import draw_images
 from tests.campaigns.blockdevice.nbd import Flush, Mark, Write
-from tests.campaigns.blockdevice.record import MOUNTS, Recording
+from tests.campaigns.blockdevice.record import Recording
 from tests.campaigns.blockdevice.verdict import LOST, NOT_STARTABLE, TORN
 from tests.campaigns.power import cut_power
 
@@ -24,7 +24,13 @@ BLOCK = disk.BLOCK
 
 @pytest.fixture
 def _disk() -> None:
-    if reason := disk.require():
+    if reason := disk.require(*disk.EXT4):
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def _btrfs() -> None:
+    if reason := disk.require(disk.BTRFS):
         pytest.skip(reason)
 
 
@@ -61,10 +67,32 @@ def test_the_campaign_finds_a_sync_that_is_left_out(mutant: str, found: str) -> 
     assert report.counts[found] >= 1, report.text()
 
 
+@pytest.mark.usefixtures("_btrfs")
+def test_50_power_cuts_tear_and_lose_nothing_where_only_what_is_synced_is_written_down() -> None:
+    report = cut_power(count=50, seed=SEED, systems=(disk.BTRFS,))
+
+    assert report.is_clean, report.text()
+    assert report.counts["  of btrfs"] == 50, report.text()
+    assert report.counts["  right after something was taken for durable"] >= 5, report.text()
+
+
+@pytest.mark.usefixtures("_btrfs")
+def test_a_rename_that_is_not_synced_is_found_where_only_what_is_synced_is_written_down() -> None:
+    report = cut_power(
+        count=100,
+        seed=SEED,
+        systems=(disk.BTRFS,),
+        mutant="forget the target's folders",
+        stop_at=LOST,
+    )
+
+    assert report.counts[LOST] >= 1, report.text()
+
+
 @pytest.mark.usefixtures("_disk")
 def test_a_disk_leaves_no_mount_behind_when_its_user_fails(tmp_path: Path) -> None:
     def fail() -> None:
-        with disk.logged_disk(tmp_path, MOUNTS[0]) as logged:
+        with disk.logged_disk(tmp_path, disk.EXT4[0]) as logged:
             (logged.root / "file").write_bytes(b"unsynced")
             assert str(logged.root) in Path("/proc/mounts").read_text()
             raise ValueError("on purpose")
@@ -86,7 +114,7 @@ def test_what_was_flushed_is_in_every_image_and_what_was_not_is_in_some() -> Non
         Write(0, b"d" * BLOCK),
         Mark({"what": "over"}),
     ]
-    recording = Recording(initial=bytes(3 * BLOCK), log=log, name="by hand")
+    recording = Recording(system=disk.EXT4[0], initial=bytes(3 * BLOCK), log=log, name="by hand")
 
     images = {
         tuple(bytes(image.content[place : place + 1]) for place in range(0, 3 * BLOCK, BLOCK))
@@ -108,7 +136,7 @@ def test_an_image_knows_what_was_said_before_the_cut_and_nothing_of_later() -> N
         Write(0, b"x"),
         Mark({"what": "saved", "number": 2, "digest": "two"}),
     ]
-    recording = Recording(initial=bytes(BLOCK), log=log, name="by hand")
+    recording = Recording(system=disk.EXT4[0], initial=bytes(BLOCK), log=log, name="by hand")
 
     said = {
         (tuple(image.expected.saves), image.expected.laid, image.expected.unsure)
