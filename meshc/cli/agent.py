@@ -170,8 +170,8 @@ def run_command(file: Path | None, **flags: Any) -> NoReturn:
 def once_command(file: Path | None, **flags: Any) -> int:
     """Deliver what the source has now, and end.
 
-    Exit codes: 0 it runs, or ran already; 1 refused, by Envoy or by a guard; 3 the world is in
-    the way.
+    Exit codes: 0 it runs, or ran already; 1 refused, by Envoy or a guard, or paused; 3 the world
+    is in the way.
     """
     from meshc.delivery.agent.generations import short  # noqa: PLC0415, start-up time
     from meshc.delivery.agent.run import Agent  # noqa: PLC0415, start-up time
@@ -233,11 +233,13 @@ def status_command(file: Path | None, target: str | None, state: str | None, as_
     found = read_status(memory)
     is_running = owner_of(where) is not None
     if found is None:
-        _say(
-            f"NO AGENT HAS RUN on {where}" if not is_running else "THE AGENT IS STARTING",
-            f"meshc agent run --target {where} …" if not is_running else "",
-            is_good=False,
-        )
+        summary = "THE AGENT IS STARTING" if is_running else f"NO AGENT HAS RUN on {where}"
+        todo = "" if is_running else f"meshc agent run --target {where} …"
+        if as_json:
+            none = {"state": "none", "summary": summary, "todo": todo, "running": is_running}
+            click.echo(json.dumps(none, indent=2))
+        else:
+            _say(summary, todo, is_good=False)
         return _WORLD
     room = room_of(envoy_user())
     if as_json:
@@ -343,7 +345,10 @@ def resume_command(file: Path | None, target: str | None, state: str | None) -> 
 @_place_options
 @common_options
 def allow_command(file: Path | None, target: str | None, state: str | None, generation: str) -> int:
-    """Give the word for GENERATION, which a guard holds back."""
+    """Give the word for GENERATION, which a guard holds back, or lift its quarantine.
+
+    The latter is for causes that lay on this host, such as a port that was taken.
+    """
     return _request(_running(file, target, state), "allow", _ANSWER_S, generation=generation)
 
 

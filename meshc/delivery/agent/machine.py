@@ -121,13 +121,15 @@ def _target(state: State) -> str | None:
         return ending
     if state.is_up is False and state.is_whole and not state.is_unconfirmed_mode:
         return None
+    must_repeat = state.must_repeat and ledger.good is not None and ledger.good not in state.lost
+    if must_repeat and not state.is_whole:
+        # From something damaged no ordered way leads to something new.
+        return ledger.good
     if ledger.wanted is not None and _can_try(state, ledger.wanted):
         return ledger.wanted
     if _is_news(state):
         return state.latest
-    if state.must_repeat and ledger.good is not None and ledger.good not in state.lost:
-        return ledger.good
-    return None
+    return ledger.good if must_repeat else None
 
 
 def _ending(state: State) -> str | None:

@@ -28,6 +28,7 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
                 state,
                 ledger=replace(state.ledger, good=good),
                 is_whole=event.is_whole,
+                must_repeat=good is not None and not event.is_whole,
                 dirty_since=event.at,
                 moved_at=event.at,
                 fetch_at=event.at,
@@ -35,6 +36,8 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
                 deliver_at=event.at,
             )
         case ev.SourceChanged():
+            if event.at < state.fetch_began:
+                return state  # a fetch that began later has seen it, or is just seeing it
             since = event.at if state.dirty_since is None else state.dirty_since
             return replace(state, dirty_since=since, moved_at=event.at)
         case ev.Ticked():
@@ -72,9 +75,7 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
         case ev.RollbackAsked():
             return _rollback(state, event)
         case ev.AllowAsked():
-            ledger = replace(state.ledger, allowed=state.ledger.allowed | {event.generation})
-            held = {name: why for name, why in state.held.items() if name != event.generation}
-            return replace(state, ledger=ledger, held=held)
+            return _allowed(state, event)
         case ev.StopAsked():
             return replace(state, is_stopping=True)
         case _:
@@ -282,6 +283,15 @@ def _rollback(state: State, event: ev.RollbackAsked) -> State:
     wanted = None if is_there else event.generation
     ledger = replace(state.ledger, wanted=wanted, paused=event.reason)
     return replace(state, ledger=ledger, deliver_at=event.at)
+
+
+def _allowed(state: State, event: ev.AllowAsked) -> State:
+    """Take the operator's word for it that the cause is gone, or was none."""
+    ledger, generation = state.ledger, event.generation
+    quarantine = {name: why for name, why in ledger.quarantine.items() if name != generation}
+    ledger = replace(ledger, allowed=ledger.allowed | {generation}, quarantine=quarantine)
+    held = {name: why for name, why in state.held.items() if name != generation}
+    return replace(state, ledger=ledger, held=held, deliver_at=event.at)
 
 
 def _pause(failures: int, cap: float, luck: float) -> float:

@@ -46,19 +46,21 @@ def rollback_target(ledger: Ledger, store: Generations, text: str) -> str:
 
 
 def allow_target(ledger: Ledger, held: Collection[str], store: Generations, text: str) -> str:
-    """Return the held generation that an operator means.
+    """Return the generation, held or in quarantine, that an operator means.
 
     Raises:
-        DeliveryError: there is no such one, or no guard holds it, so that his word means nothing.
+        DeliveryError: there is no such one, or nothing stands in its way, so that his word would
+            mean nothing.
     """
-    found = [name for name in held if text and name.startswith(text)]
+    stopped = {*held, *ledger.quarantine}
+    found = [name for name in sorted(stopped) if text and name.startswith(text)]
     if len(found) == 1:
         return found[0]
-    _refuse_quarantined(ledger, text)
     wanted = store.find(text)
-    if wanted not in held:
+    if wanted not in stopped:
         raise DeliveryError(
-            f"no guard holds generation {short(wanted)}, so there is nothing to allow",
+            f"neither guard nor quarantine holds generation {short(wanted)}, so there is nothing "
+            "to allow",
             hint="see: meshc agent status",
         )
     return wanted
@@ -70,5 +72,6 @@ def _refuse_quarantined(ledger: Ledger, text: str) -> None:
         if text and name.startswith(text):
             raise DeliveryError(
                 f"generation {short(name)} is in quarantine: {refusal.reason}",
-                hint="it is tried again when it changes; mend it, build and publish",
+                hint="mend it, build and publish; if the cause was this host: meshc agent allow "
+                + short(name),
             )

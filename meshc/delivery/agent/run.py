@@ -152,7 +152,7 @@ class Agent:
         for request in requests:
             self._take(request)
         while True:
-            verdict = verdict_of(self.state, is_fresh=self._is_fresh)
+            verdict = verdict_of(self.state, is_fresh=self._is_fresh, is_following=not requests)
             if verdict is not None:
                 return verdict
             self._next()
@@ -309,10 +309,10 @@ class Agent:
         self._events.put(ev.StopAsked(at=time.monotonic()))
 
     def _on_hangup(self, _number: int, _frame: Any) -> None:
-        self._on_source()
+        self._on_source(time.monotonic())
 
-    def _on_source(self) -> None:
-        self._events.put(ev.SourceChanged(at=time.monotonic()))
+    def _on_source(self, at: float) -> None:
+        self._events.put(ev.SourceChanged(at=at))
 
     def _serve(self, request: Request) -> None:
         """Take a request of an operator in; rollback is answered when it is done."""

@@ -147,7 +147,7 @@ def _refused(state: State, refusal: Refusal, runs: str) -> Word:
         summary=f"REFUSED: generation {short(state.latest or '')}{where}{place}: "
         f"{refusal.reason}. It is in quarantine. {_cap(runs)}",
         todo=(f"mend {refusal.place}, build and publish" if refusal.place else "mend and publish")
-        + "; what runs is not affected",
+        + f"; if the cause was this host: meshc agent allow {short(state.latest or '')}",
     )
 
 

@@ -19,10 +19,13 @@ class Verdict(enum.Enum):
     WORLD = 3
 
 
-def verdict_of(state: State, *, is_fresh: bool) -> Verdict | None:  # noqa: PLR0911, one by one
+def verdict_of(  # noqa: C901, PLR0911, one by one
+    state: State, *, is_fresh: bool, is_following: bool
+) -> Verdict | None:
     """Return what a single run has come to; None: it is still at it.
 
-    ``is_fresh``: the files were laid out in this run, for an Envoy that does not run yet.
+    ``is_fresh``: the files were laid out in this run, for an Envoy that does not run yet;
+    ``is_following``: the run was to deliver what the source has, and no other generation.
     """
     ledger = state.ledger
     if state.job is not None:
@@ -36,8 +39,10 @@ def verdict_of(state: State, *, is_fresh: bool) -> Verdict | None:  # noqa: PLR0
             return Verdict.REFUSED
     if _is_stuck(state):
         return Verdict.WORLD
-    if not is_settled(state) or (state.latest is None and not ledger.paused):
+    if not is_settled(state) or (state.latest is None and is_following):
         return None
+    if ledger.paused and is_following and state.latest != ledger.good:
+        return Verdict.REFUSED
     if state.latest != ledger.good and not ledger.paused:
         return Verdict.WORLD if state.is_up is False else None
     if state.is_confirmed or is_fresh or state.is_unconfirmed_mode:

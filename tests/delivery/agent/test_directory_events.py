@@ -33,7 +33,7 @@ class Watched(DirectorySource):
         self.judged.append(super().is_news())
         return self.judged[-1]
 
-    def _on_news(self) -> None:
+    def _on_news(self, _at: float) -> None:
         self.notified += 1
 
 

@@ -272,6 +272,43 @@ def test_leftovers_are_removed_later() -> None:
     assert actions(after, ev.Ticked(at=31.0)) == (ev.Deliver(generation="b"),)
 
 
+def test_a_notice_that_comes_after_the_fetch_that_saw_the_change_hurries_nobody() -> None:
+    before = state(
+        good="a",
+        intent="b",
+        latest="b",
+        fetch_began=5.0,
+        job=ev.Deliver(generation="b"),
+    )
+
+    assert actions(before, ev.SourceChanged(at=4.9)) == ()
+    assert actions(before, ev.SourceChanged(at=5.1)) == (ev.Hurry(Haste.NEWS),)
+
+
+def test_a_word_of_the_operator_ends_a_quarantine() -> None:
+    before = state(good="a", latest="b", quarantine={"b": BAD}, deliver_at=900.0)
+
+    after, then = step(before, ev.AllowAsked(at=1.0, generation="b"))
+
+    assert after.ledger.quarantine == {}
+    assert then == (ev.Check("b", is_allowed=True),)
+
+
+def test_what_is_damaged_is_mended_before_anything_new_is_delivered() -> None:
+    before = state(good="a", latest="b", checked="b", is_whole=False, must_repeat=True)
+
+    assert actions(before, ev.Ticked(at=1.0)) == (ev.Deliver(generation="a"),)
+
+
+def test_a_damaged_target_is_mended_after_a_start() -> None:
+    before = state(good="a", latest=None)
+
+    after, then = step(before, ev.Started(at=1.0, is_whole=False))
+
+    assert then == (ev.Deliver(generation="a"),)
+    assert after.must_repeat
+
+
 # --- any sequence of events ------------------------------------------------------------------
 
 NAMES = ("a", "b", "c", "d")

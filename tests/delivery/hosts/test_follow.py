@@ -110,7 +110,7 @@ def test_a_refusal_is_told_with_envoys_words_the_resource_and_the_line_of_the_sp
     assert line.startswith("REFUSED: generation ")
     assert f'(resource "outbound/store@front") from {STORE}: ' in line
     assert f"cannot bind '{FRONT}:{at}': Address already in use" in line
-    assert f"do: mend {STORE}, build and publish; what runs is not affected" in said.out
+    assert f"do: mend {STORE}, build and publish; if the cause was this host: " in said.out
 
 
 def test_a_refusal_is_in_the_history_and_in_the_metrics(followed: Host) -> None:
@@ -149,6 +149,18 @@ def test_a_refused_generation_is_not_tried_again_until_it_changes(followed: Host
 
     assert again == attempts
     assert _answers(followed) == {"app1"}
+
+
+def test_a_word_of_the_operator_has_a_refused_generation_tried_again(followed: Host) -> None:
+    with _publish_taken_port(followed):
+        bad = followed.await_state("quarantined")["desired"]["generation"]
+
+    said = followed.meshc("allow", bad[:10])  # the port is free by now
+    followed.await_current()
+
+    assert (said.code, said.out) == (0, f"allow {bad[:10]}: done\n")
+    assert followed.delivered() == bad
+    assert bad not in followed.status()["quarantine"]
 
 
 def test_clusters_that_are_refused_in_part_are_all_taken_back(followed: Host) -> None:
@@ -200,7 +212,7 @@ def test_what_no_guard_holds_cannot_be_allowed(followed: Host) -> None:
     said = followed.meshc("allow", followed.delivered()[:8])
 
     assert said.code == 1
-    assert "no guard holds generation" in said.err
+    assert "neither guard nor quarantine holds generation" in said.err
 
 
 def test_two_listeners_swap_their_addresses(followed: Host) -> None:

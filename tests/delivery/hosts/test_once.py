@@ -62,7 +62,7 @@ def test_what_the_local_envoy_refuses_ends_with_1_and_never_reaches_the_target(
     assert said.code == 1
     assert 'this host\'s Envoy refuses "inbound/front": Invalid duration' in said.err
     assert '(resource "inbound/front") from front.yaml:3:3' in said.err
-    assert "do: mend front.yaml:3:3, build and publish; what runs is not affected" in said.err
+    assert "do: mend front.yaml:3:3, build and publish; if the cause was this host: " in said.err
     assert ready.traces() == before
     assert ready.status()["validation"].startswith("refused: Invalid duration")
 

@@ -91,7 +91,7 @@ def test_rollback_to_a_quarantined_generation_tells_why_it_is_there(followed: Ho
 
     assert said.code == 1
     assert f"generation {bad[:12]} is in quarantine" in said.err
-    assert "it is tried again when it changes" in said.err
+    assert f"if the cause was this host: meshc agent allow {bad[:12]}" in said.err
 
 
 def test_pause_keeps_what_runs_and_shows_its_reason(followed: Host) -> None:
@@ -151,7 +151,8 @@ def test_single_runs_follow_the_source_again_after_a_resume_without_an_agent(rea
     resumed = ready.meshc("resume")
     went_on = ready.once()
 
-    assert stayed.out.startswith("PAUSED: rolled back to ")
+    assert stayed.code == 1
+    assert "PAUSED: rolled back to " in stayed.err
     assert resumed.out == "resume: done, for the next agent; none runs now\n"
     assert went_on.out.startswith("OK: generation ")
     assert _answers(ready) == {"app1", "app2"}

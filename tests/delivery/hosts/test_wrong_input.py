@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,15 @@ def test_completion_knows_the_commands_and_the_options() -> None:
 
     assert set(completed("agent", "")) == set(COMMANDS)
     assert completed("agent", "run", "--so") == ["--source"]
+
+
+def test_for_programs_the_absence_of_an_agent_is_json_too(tmp_path: Path) -> None:
+    said = meshc("agent", "status", "--json", "--target", tmp_path)
+
+    assert said.code == 3
+    assert json.loads(said.out) == {
+        "state": "none",
+        "summary": f"NO AGENT HAS RUN on {tmp_path}",
+        "todo": f"meshc agent run --target {tmp_path} …",
+        "running": False,
+    }

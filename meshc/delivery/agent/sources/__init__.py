@@ -36,8 +36,11 @@ class SourceError(DeliveryError):
 class Source(Protocol):
     """Gives out bundles."""
 
-    def watch(self, notify: Callable[[], None]) -> str:
-        """Call ``notify`` on changes, from any thread; return why that cannot be, or nothing."""
+    def watch(self, notify: Callable[[float], None]) -> str:
+        """Call ``notify`` on changes, from any thread; return why that cannot be, or nothing.
+
+        It is told a moment of the monotonic clock: fetches that began later have seen the change.
+        """
 
     def fetch(self, known: str | None) -> NodeBundle | None:
         """Return the newest bundle, verified; None where it is the generation ``known``.

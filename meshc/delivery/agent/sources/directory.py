@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,14 @@ class DirectorySource:
         self._seen: object = None
         self._observer: InotifyObserver | None = None
         self._watched: object = None
-        self._notify: Callable[[], None] | None = None
+        self._notify: Callable[[float], None] | None = None
 
-    def watch(self, notify: Callable[[], None]) -> str:
+    def watch(self, notify: Callable[[float], None]) -> str:
         """Watch the folder itself: the manifest is what changes last, or with the journal."""
         self._notify = notify
         return self._watch(notify)
 
-    def _watch(self, notify: Callable[[], None]) -> str:
+    def _watch(self, notify: Callable[[float], None]) -> str:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: PLC0415
         from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415, memory
 
@@ -58,8 +59,9 @@ class DirectorySource:
                     os.path.basename(place) in names  # noqa: PTH119, called often
                     for place in places
                 )
+                at = time.monotonic()
                 if is_ours and source.is_news():
-                    notify()
+                    notify(at)
 
         observer = None
         try:

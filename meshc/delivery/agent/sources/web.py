@@ -58,7 +58,7 @@ class WebSource:
         self._modified = ""
         self._etag_is_of: str | None = None
 
-    def watch(self, notify: Callable[[], None]) -> str:
+    def watch(self, notify: Callable[[float], None]) -> str:
         """A web server sends no events; it is asked at every poll."""
         del notify
         return ""
