@@ -89,13 +89,24 @@ def save_ledger(state: Path, ledger: Ledger) -> None:
         ) from error
 
 
-def load_ledger(state: Path) -> tuple[Ledger, str]:
-    """Return the ledger, and what is wrong with the file; then an empty one is given."""
+def load_ledger(state: Path, *, must_read: bool = False) -> tuple[Ledger, str]:
+    """Return the ledger, and what is wrong with the file; then an empty one is given.
+
+    Raises:
+        DeliveryError: with ``must_read``, where it is there and the disk does not give it: what
+            was begun must not be forgotten for that.
+    """
     try:
         text = (state / _NAME).read_bytes()
     except FileNotFoundError:
         return Ledger(), ""
     except OSError as error:
+        if must_read:
+            raise DeliveryError(
+                f'cannot read "{state / _NAME}": {error.strerror or error}',
+                hint="if that stays so, move the file away; the agent then takes what lies in the "
+                "target for good",
+            ) from error
         return Ledger(), f"it cannot be read: {error.strerror}"
     try:
         outer = json.loads(text)

@@ -107,7 +107,7 @@ class Agent:
             raise DeliveryError(
                 f'cannot write into "{settings.state}": {error.strerror or error}'
             ) from error
-        ledger, problem = load_ledger(settings.state)
+        ledger, problem = load_ledger(settings.state, must_read=True)
         self._saved = None if problem else ledger
         self.store = Generations(settings.state, settings.node)
         self.store.prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -16,7 +17,10 @@ from meshc.delivery.agent.deliver import deliver
 from meshc.delivery.agent.generations import Generations
 from meshc.delivery.agent.haste import unhurried
 from meshc.delivery.agent.jobs import Jobs
+from meshc.delivery.agent.ledger import Ledger, load_ledger, save_ledger
 from meshc.delivery.agent.lock import TargetLock, owner_of
+from meshc.delivery.agent.log import Log
+from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.sources import open_source
 from meshc.delivery.agent.status import StatusFile, read_status
@@ -128,6 +132,31 @@ def test_generations_that_cannot_be_read_now_are_not_forgotten(
     assert found is not None
     assert found.files == OLD
     assert json.loads(found.files["cds.json"])["version_info"] == "cds-old"
+
+
+def test_an_agent_whose_memory_cannot_be_read_does_not_forget_what_it_had_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = AgentSettings(
+        node=NODE, source="s", target=tmp_path / "t", state=tmp_path / "s", metrics="none"
+    )
+    settings.state.mkdir()
+    save_ledger(settings.state, Ledger(good="a", intent="b"))
+    real = Path.read_bytes
+
+    def refuse(self: Path) -> bytes:
+        if self.name == "ledger.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        agent = Agent(settings, Log(io.StringIO()), is_resident=False)
+        with pytest.raises(DeliveryError, match="cannot read .*ledger.json"):
+            agent.__enter__()
+
+    assert load_ledger(settings.state)[0].intent == "b"
+    assert owner_of(settings.target) is None
 
 
 def test_news_that_could_not_be_stored_are_fetched_again(
