@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tests.campaigns.blockdevice import disk
 from tests.campaigns.blockdevice.host import STARTS
 from tests.campaigns.blockdevice.images import draw_images, is_delivery
+from tests.campaigns.blockdevice.mounts import keep_mounts_to_this_process
 from tests.campaigns.blockdevice.nbd import Flush, Write
 from tests.campaigns.blockdevice.record import record, record_start
 from tests.campaigns.blockdevice.verdict import KINDS, Bench
@@ -46,6 +47,7 @@ def run(*, count: int, seed: int) -> Report:
     """Cut the power that often; ends at once where no disk can be had."""
     if reason := disk.require(*disk.EXT4):
         sys.exit(f"no power can be cut here: {reason}")
+    keep_mounts_to_this_process()
     reason = disk.require(disk.BTRFS)
     report = cut_power(
         count=count, seed=seed, systems=disk.EXT4 + (() if reason else (disk.BTRFS,))

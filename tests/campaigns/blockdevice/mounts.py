@@ -21,6 +21,8 @@ _GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
 _AUTOCLEAR = 4
 _INFO_FLAGS_OFFSET, _CONFIG_SIZE = 8 + 52, 304  # struct loop_config: lo_flags of its loop_info64
 _DETACH = 2
+_NEW_NAMESPACE = 0x20000
+_RECURSIVE, _PRIVATE = 1 << 14, 1 << 18
 _ATTEMPTS = 200
 _PAUSE_S = 0.02
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,6 +45,16 @@ def unmount(place: Path) -> None:
             break
         time.sleep(_PAUSE_S)
     _LIBC.umount2(str(place).encode(), _DETACH)
+
+
+def keep_mounts_to_this_process() -> None:
+    """Let what is mounted from now on be seen here only, and go even if this process is killed."""
+    if _LIBC.unshare(_NEW_NAMESPACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "a mount namespace")
+    if _LIBC.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "mounts of its own")
 
 
 @contextlib.contextmanager
