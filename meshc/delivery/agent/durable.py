@@ -19,10 +19,20 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     Raises OSError; the file is the old one or the new one, never a mixture.
     """
     new = path.with_name(path.name + NEW)
+    write_new(new, data, mode=mode)
+    os.rename(new, path)  # noqa: PTH104
+
+
+def write_new(name: Path | str, data: bytes, *, mode: int, within: int | None = None) -> None:
+    """Write a file that nobody looks at yet, in the place of what a killed process left there.
+
+    ``within`` is an open folder that a relative name starts from.  Raises OSError, and leaves no
+    half-written file behind.
+    """
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(new)  # noqa: PTH108, of one that was killed
+        os.unlink(name, dir_fd=within)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(new, flags, mode)
+    descriptor = os.open(name, flags, mode, dir_fd=within)
     try:
         os.fchmod(descriptor, mode)  # the umask has taken its share
         view = memoryview(data)
@@ -31,11 +41,10 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         os.fsync(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(new)  # noqa: PTH108
+            os.unlink(name, dir_fd=within)
         raise
     finally:
         os.close(descriptor)
-    os.rename(new, path)  # noqa: PTH104
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -16,6 +16,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import NODE_FILES, SERVICES, is_host_path
+from meshc.delivery.agent.durable import write_new
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -141,18 +142,7 @@ def _stage(held: contextlib.ExitStack, top: int, data: bytes) -> int:
     with contextlib.suppress(FileExistsError):
         os.mkdir(STAGING, 0o700, dir_fd=top)
     staging = _held(held, STAGING, _FOLDER | os.O_NOFOLLOW, within=top)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_STAGED, dir_fd=staging)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(_STAGED, flags, _FILE_MODE, dir_fd=staging)
-    try:
-        os.fchmod(descriptor, _FILE_MODE)  # the umask has taken its share
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_new(_STAGED, data, mode=_FILE_MODE, within=staging)
     return staging
 
 
