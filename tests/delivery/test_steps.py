@@ -277,3 +277,20 @@ def test_a_directory_that_was_never_laid_out_says_what_to_do() -> None:
         read_configuration({}, origin="here")
 
     assert "materialize" in str(caught.value.hint)
+
+
+def test_what_an_old_route_file_that_was_damaged_by_hand_named_is_waited_for() -> None:
+    damaged = BOTH | {"services/b/rds-outbound.json": b"{"}
+
+    steps = planned(damaged, ONLY_A)
+
+    assert AwaitDrain(("outbound/b",)) in steps
+
+
+def test_a_listener_with_odd_further_addresses_is_planned_like_any_other() -> None:
+    odd = http_listener("to-b", (HOST, 9002), "b", additional_addresses="none")
+    new = node_files(
+        listeners=[TO_A, odd], clusters=[A, B], shared=SHARED_A | SHARED_B, version="3"
+    )
+
+    assert told(planned(BOTH, new)) == ["cds.json", "warm", "lds.json", "warm"]

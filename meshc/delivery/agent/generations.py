@@ -191,7 +191,12 @@ class Generations:
     def prune(self, keep: int, needed: Collection[str]) -> None:
         """Forget all but the newest generations and those that are needed."""
         with _as_delivery_error(self.folder):
-            there = [entry.name for entry in os.scandir(self.folder)]
+            # Somebody's folder is none of ours, and keeps nothing else from going.
+            there = [
+                entry.name
+                for entry in os.scandir(self.folder)
+                if not entry.is_dir(follow_symlinks=False)
+            ]
             # What cannot be read now must not count as missing: then nothing is forgotten today.
             texts = {name: (self.folder / name).read_bytes() for name in there if _is_list(name)}
             stored = _newest_first(

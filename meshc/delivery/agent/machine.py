@@ -68,11 +68,15 @@ def _while_busy(state: State) -> tuple[State, tuple[ev.Action, ...]]:
         if isinstance(state.job, ev.Deliver):
             return state, (ev.Hurry(Haste.STOP),)
         return replace(state, job=None), (ev.Stop(),)  # nothing but a delivery has to end well
-    if isinstance(state.job, ev.Deliver) and (
-        state.dirty_since is not None or state.ledger.wanted not in {None, state.job.generation}
-    ):
+    if isinstance(state.job, ev.Deliver) and _is_overtaken(state, state.job):
         return state, (ev.Hurry(Haste.NEWS),)
     return state, ()
+
+
+def _is_overtaken(state: State, job: ev.Deliver) -> bool:
+    """Whether something newer waits; that nobody has looked at the source so far is no news."""
+    has_moved = state.dirty_since is not None and state.moved_at > state.started_at
+    return has_moved or state.ledger.wanted not in {None, job.generation}
 
 
 def _next_job(state: State, at: float) -> ev.Job | None:

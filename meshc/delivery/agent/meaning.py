@@ -31,6 +31,7 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
                 must_repeat=good is not None and not event.is_whole,
                 dirty_since=event.at,
                 moved_at=event.at,
+                started_at=event.at,
                 fetch_at=event.at,
                 probe_at=event.at,
                 deliver_at=event.at,

@@ -68,6 +68,7 @@ class State:
     is_stopping: bool = False
     dirty_since: float | None = None
     moved_at: float = 0.0
+    started_at: float = 0.0
     is_incomplete: bool = False
     fetch_began: float = 0.0
     fetch_at: float = 0.0

@@ -194,11 +194,20 @@ def draining_uses(old: Configuration, new: Configuration) -> set[str]:
     found = set(texts_in(list(draining.values())))
     for path in old.route_watchers(draining):
         data = new.files.get(path, old.files.get(path))
-        if data is not None:
+        if data is None:
+            continue
+        try:
             found.update(texts_in(json.loads(data)))
+        except (ValueError, RecursionError):
+            found.update(old.clusters)  # damaged by hand: Envoy still has some earlier routes
     return found
 
 
 def _addresses(listener: dict[str, Any]) -> set[str]:
-    places = [listener, *listener.get("additional_addresses", [])]
-    return {json.dumps(place.get("address"), sort_keys=True) for place in places}
+    more = listener.get("additional_addresses", [])
+    places = [listener, *(more if isinstance(more, list) else [])]
+    return {
+        json.dumps(place.get("address"), sort_keys=True)
+        for place in places
+        if isinstance(place, dict)
+    }

@@ -61,9 +61,9 @@ def deliver_unconfirmed(
                         put_file(directory, step.path, step.data)
                         files[step.path] = step.data
                         written.append(step.path)
-                        _wait(wait_s if step.subscriptions else 0.0, unhurried)
+                        _pace(wait_s if step.subscriptions else 0.0, haste)
                     case AwaitWarm():
-                        _wait(wait_s, unhurried)
+                        _pace(wait_s, haste)
                     case AwaitDrain():
                         if not _wait(drain_time_s(bundle) + _DRAIN_MARGIN_S, haste):
                             left = step.clusters
@@ -74,8 +74,8 @@ def deliver_unconfirmed(
                     case _:
                         assert_never(step)
         except DeliveryError as error:
-            if isinstance(step, Remove):
-                error.is_restored = False  # all else is done; the next try goes on here
+            if isinstance(step, Remove) or not error.is_restored:
+                error.is_restored = False  # what was done is in order; the next try goes on here
             else:
                 if undo:  # a rename may have been made before the sync of its folder failed
                     path = undo[-1][0].path
@@ -99,6 +99,18 @@ def drain_time_s(bundle: NodeBundle) -> float:
     except ValueError:
         return _DEFAULT_DRAIN_S
     return seconds if 0 <= seconds < math.inf else _DEFAULT_DRAIN_S
+
+
+def _pace(seconds: float, haste: Callable[[], Haste]) -> None:
+    """Wait between two steps.
+
+    Raises:
+        DeliveryError: the process shall end; nothing is taken back, as the order was kept so far.
+    """
+    if not _wait(seconds, lambda: haste() if haste() is Haste.STOP else Haste.NONE):
+        error = DeliveryError("the agent was told to end between two steps; its next start goes on")
+        error.is_restored = False
+        raise error
 
 
 def _wait(seconds: float, haste: Callable[[], Haste]) -> bool:

@@ -284,6 +284,17 @@ def test_more_may_be_needed_than_is_kept(store: Generations) -> None:
     assert {one.generation for one in store.all()} == names
 
 
+def test_somebodys_folder_keeps_nothing_from_being_forgotten(store: Generations) -> None:
+    names = [store.add(generation(number), fetched=float(number)) for number in range(4)]
+    (store.folder / "aside.json").mkdir()
+    (store.folder / "mine").mkdir()
+
+    store.prune(1, {names[3]})
+
+    assert [one.generation for one in store.all()] == [names[3]]
+    assert (store.folder / "mine").is_dir()
+
+
 def test_the_newest_come_first(store: Generations) -> None:
     names = [store.add(generation(number), fetched=float(number)) for number in range(3)]
 

@@ -285,6 +285,18 @@ def test_a_notice_that_comes_after_the_fetch_that_saw_the_change_hurries_nobody(
     assert actions(before, ev.SourceChanged(at=5.1)) == (ev.Hurry(Haste.NEWS),)
 
 
+def test_what_a_start_has_to_end_is_not_hurried_by_the_start_itself() -> None:
+    before = state(good="a", intent="b", is_confirmed=False)
+
+    started, first = step(before, ev.Started(at=1.0, is_whole=True))
+    _, second = step(started, ev.Ticked(at=2.0))
+    _, third = step(started, ev.SourceChanged(at=3.0))
+
+    assert first == (ev.Deliver(generation="b", is_ending=True, fallback="a"),)
+    assert second == ()
+    assert third == (ev.Hurry(Haste.NEWS),)
+
+
 def test_a_word_of_the_operator_ends_a_quarantine() -> None:
     before = state(good="a", latest="b", quarantine={"b": BAD}, deliver_at=900.0)
 

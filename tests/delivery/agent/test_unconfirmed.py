@@ -111,6 +111,18 @@ def test_in_a_hurry_the_old_clusters_stay_for_later(target: Path, recorder: Reco
     assert "without services/a/eds.json" not in recorder.done
 
 
+def test_told_to_end_it_stops_between_two_steps_and_takes_nothing_back(
+    target: Path, recorder: Recorder
+) -> None:
+    """The next start finds a set in order, and an intent to end it."""
+    with pytest.raises(DeliveryError, match="its next start goes on") as caught:
+        deliver(target, lambda: Haste.STOP if "cds.json" in recorder.done else Haste.NONE)
+
+    assert not caught.value.is_restored
+    assert recorder.done[-2:] == ["cds.json", "2 s"]
+    assert lying(target)["lds.json"] == OLD["lds.json"]
+
+
 @pytest.mark.parametrize("path", ["services/b/eds.json", "services/c/eds.json", "lds.json"])
 def test_where_the_disk_refuses_the_old_files_come_back(
     target: Path, recorder: Recorder, path: str
