@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CONTROL = Path("/dev/loop-control")
 _GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
+_DROP_CACHE = 0x1261
 _AUTOCLEAR = 4
 _INFO_FLAGS_OFFSET, _CONFIG_SIZE = 8 + 52, 304  # struct loop_config: lo_flags of its loop_info64
 _DETACH = 2
@@ -102,6 +103,8 @@ def _attached(held: contextlib.ExitStack, backing: int) -> Path:
             time.sleep(_PAUSE_S)
             continue
         held.callback(os.close, descriptor)
+        # Who else had it open for a moment has kept blocks of its last file in the cache.
+        fcntl.ioctl(descriptor, _DROP_CACHE)
         return device
     raise OSError(errno.EBUSY, "no loop device can be had")
 

@@ -29,10 +29,21 @@ if TYPE_CHECKING:
 
 TORN, NOT_STARTABLE, MEMORY = "torn", "not startable", "memory damaged"
 LOST, NOT_CONVERGED = "acknowledged and lost", "not converged"
-KINDS = (TORN, NOT_STARTABLE, MEMORY, LOST, NOT_CONVERGED)
+NOT_MOUNTED = "not mounted"
+"""The file system itself is lost; nothing can be said about what was on it."""
+KINDS = (TORN, NOT_STARTABLE, MEMORY, LOST, NOT_CONVERGED, NOT_MOUNTED)
 _HARMLESS = (".meshc is left over", "ledger.json.new is left over")
 """What goes with the next delivery, and the next ledger; nobody reads it."""
 _NEEDED = ("good", "previous", "intent", "wanted")
+
+
+def _is_left(path: str, data: bytes, before: str) -> bool:
+    """Whether a file is a whole one of an older set, to which nobody refers any more.
+
+    Files are removed without a sync, so they may come back until something else takes their name.
+    """
+    is_used = path in SETS.get(before, {})
+    return not is_used and data in [one.get(path) for one in SETS.values()]
 
 
 class Bench:
@@ -61,7 +72,12 @@ class Bench:
             stream.write(image.content)
             stream.truncate()
         kind = image.system.kind
-        with loop_device(self._file) as device, mounted(device, self._root, kind):
+        with contextlib.ExitStack() as held:
+            device = held.enter_context(loop_device(self._file))
+            try:
+                held.enter_context(mounted(device, self._root, kind))
+            except OSError as error:
+                return [(NOT_MOUNTED, str(error))]
             found = [*self._look(image.expected)]
             try:
                 problems = [*self._start(image.expected, start)]
@@ -76,7 +92,8 @@ class Bench:
     def _look(self, expected: Expected) -> Iterator[tuple[str, str]]:
         files = judge.files_in(self._target)
         sets = [SETS[name] for name in (expected.before, expected.goal) if name]
-        torn = judge.torn(files, *sets)
+        used = {path: d for path, d in files.items() if not _is_left(path, d, expected.before)}
+        torn = judge.torn(used, *sets)
         yield from ((TORN, text) for text in torn)
         if "bootstrap.json" in files or expected.laid or expected.before:
             yield from ((NOT_STARTABLE, text) for text in judge.dangling(files))
