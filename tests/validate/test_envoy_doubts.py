@@ -11,6 +11,7 @@ import pytest
 from meshc.diagnostics.errors import EnvoyError, InternalError
 from meshc.validate.envoy_binary import Candidate, EnvoyGate
 from meshc.validate.static_bootstrap import BOOTSTRAP, CLUSTER
+from tests.delivery.live import until
 
 CANDIDATES = [Candidate(f"{i}", CLUSTER, {"name": f"c{i}"}) for i in range(4)]
 YES = "configuration 'bootstrap.json' OK"
