@@ -206,11 +206,18 @@ class Generations:
             kept += [one for one in stored if one not in kept][: max(0, keep - len(kept))]
             names = {f"{one.generation}{_LIST}" for one in kept}
             names |= {f"{digest}{_FILE}" for one in kept for digest in one.digests.values()}
-            # Lists go before files: a list without its files would be a damaged generation.
+            # Lists go before files, and for good: one without its files is a damaged generation.
             doomed = [name for name in there if name not in names]
-            for name in sorted(doomed, key=lambda name: (not name.endswith(_LIST), name)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.folder / name)  # noqa: PTH108
+            lists = [name for name in doomed if _is_list(name)]
+            self._remove(lists)
+            if lists:
+                sync_folder(self.folder)
+            self._remove(name for name in doomed if name not in lists)
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.folder / name)  # noqa: PTH108
 
 
 def _is_list(name: str) -> bool:
