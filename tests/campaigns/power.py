@@ -76,6 +76,8 @@ def cut_power(
         while (left := count - report.counts["images"]) > 0 and not report.counts.get(stop_at):
             system, commits = next(ways)
             cutter.cut(min(size, left), system, commits, stop_at)
+    if bench.again:
+        report.notes.append(f"{bench.again} images were not mounted at the first attempt")
     return report
 
 
