@@ -47,6 +47,7 @@ def main() -> int:
     for name in ("target", "state"):
         given[name] = Path(given[name])
     settings = AgentSettings(**given)
+    sys.setswitchinterval(0.0005)
     log = Log(is_json=settings.log == "json")
     try:
         with Agent(settings, log, is_resident=True) as agent:

@@ -6,7 +6,8 @@ The kernel counts per user, over all processes, so what others of that user hold
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _PROC = Path("/proc")
 _MARK = "anon_inode:inotify"
 _RESERVE = 2
 """Left for whoever comes next, such as this agent's own watch."""
+_LOOK_EVERY_S = 100.0
+_BELIEVED_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +120,7 @@ def check_room(old: Configuration, new: Configuration) -> None:
     more = new_subscriptions(old, new)
     if not more:
         return
-    try:
-        room = room_of(envoy_user())
-    except OSError:
-        return  # Nobody can tell, as where the system does not tell its limit.
+    room = _seen_now()
     if room is None:
         return
     held = max(room.used, 0 if room.is_complete else subscriptions_of(old))
@@ -131,6 +131,53 @@ def check_room(old: Configuration, new: Configuration) -> None:
             hint=f"sysctl fs.inotify.max_user_instances={_next_limit(held + more)}, and write it "
             "into /etc/sysctl.d",
         )
+
+
+class RoomMemory:
+    """How much room there was when last looked: a look takes milliseconds that a delivery misses.
+
+    It is believed for two minutes, and only where half of the limit would still be free.
+    """
+
+    def __init__(self) -> None:
+        self._room: Room | None = None
+        self._looked_at: float | None = None
+
+    def refresh(self) -> None:
+        """Look now and then, while nobody waits."""
+        now = time.monotonic()
+        if self._looked_at is None or now > self._looked_at + _LOOK_EVERY_S:
+            self._looked_at = now
+            self._room = _seen_now()
+
+    def check(self, old: Configuration, new: Configuration) -> None:
+        """Refuse what would make the running Envoy abort, as `check_room` does.
+
+        Raises:
+            DeliveryError: there are not enough inotify instances; nothing has been touched.
+        """
+        more = new_subscriptions(old, new)
+        room, self._room = self._room, None
+        if room is None or self._is_old() or not _is_ample(room, more):
+            self._looked_at = None  # look again when nobody waits
+            check_room(old, new)
+        else:
+            self._room = replace(room, used=room.used + more)
+
+    def _is_old(self) -> bool:
+        return self._looked_at is None or time.monotonic() > self._looked_at + _BELIEVED_S
+
+
+def _is_ample(room: Room, more: int) -> bool:
+    return room.is_complete and 2 * (room.used + more + _RESERVE) <= room.limit
+
+
+def _seen_now() -> Room | None:
+    """Look at the instances of Envoy's user; None where nobody can tell."""
+    try:
+        return room_of(envoy_user())
+    except OSError:
+        return None
 
 
 def _next_limit(needed: int) -> int:

@@ -18,7 +18,7 @@ from meshc.delivery.agent.deliver import deliver
 from meshc.delivery.agent.generations import Generation, Generations, digests_of, generation_of
 from meshc.delivery.agent.guard import Bounds, check_size, check_whole, size_of, sizes
 from meshc.delivery.agent.host_files import traces_of, why_not_startable
-from meshc.delivery.agent.inotify import check_room
+from meshc.delivery.agent.inotify import RoomMemory
 from meshc.delivery.agent.ledger import Refusal
 from meshc.delivery.agent.probe import EnvoyProbe
 from meshc.delivery.agent.sources import SourceError
@@ -67,6 +67,7 @@ class Jobs:
         )
         self._at_hand: tuple[Generation, NodeBundle] | None = None
         self._is_stored = True
+        self._room = RoomMemory()
         self.probe = EnvoyProbe(settings)
         self.facts = Facts()
 
@@ -91,7 +92,9 @@ class Jobs:
             case ev.Deliver():
                 return self._deliver(job)
             case ev.Probe():
-                return self.probe.look()
+                seen = self.probe.look()
+                self._room.refresh()
+                return seen
             case _:
                 assert_never(job)
 
@@ -179,7 +182,7 @@ class Jobs:
         old = read_configuration(files, origin=f'"{self._target}"')
         new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
         if not self._settings.unconfirmed:
-            check_room(old, new)
+            self._room.check(old, new)
         if self._settings.unconfirmed:
             result = deliver_unconfirmed(
                 bundle,

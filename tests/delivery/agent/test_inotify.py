@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from meshc.delivery.agent import inotify
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.inotify import (
     Room,
+    RoomMemory,
     check_room,
     envoy_user,
     instances_limit,
@@ -221,3 +223,74 @@ def test_where_nobody_can_tell_nothing_is_refused(monkeypatch: pytest.MonkeyPatc
     room(monkeypatch, None)
 
     check_room(configuration("a"), configuration("a", "b"))
+
+
+class Looks:
+    """Counts how often anybody looks, and has them find this."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, found: Room) -> None:
+        self.count = 0
+        self.found = found
+        patch.setattr(inotify, "room_of", self._room_of)
+
+    def _room_of(self, _user: int | None) -> Room:
+        self.count += 1
+        return self.found
+
+
+def test_where_there_was_ample_room_a_delivery_does_not_look_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=20, is_complete=True))
+    memory = RoomMemory()
+
+    memory.refresh()
+    memory.check(configuration("a"), configuration("a", "b"))
+    memory.check(configuration("a", "b"), configuration("a", "b", "c"))
+
+    assert looks.count == 1
+
+
+def test_what_was_opened_since_a_look_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=60, is_complete=True))
+    memory = RoomMemory()
+    memory.refresh()
+
+    memory.check(configuration("a"), configuration("a", "b", "c"))  # 64 with the reserve
+    memory.check(configuration("a"), configuration("a", "d"))
+
+    assert looks.count == 2
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Room(limit=128, used=90, is_complete=True),
+        Room(limit=128, used=20, is_complete=False),
+    ],
+    ids=["little room", "not all seen"],
+)
+def test_where_room_was_not_ample_a_delivery_looks_again_and_is_refused(
+    monkeypatch: pytest.MonkeyPatch, seen: Room
+) -> None:
+    looks = Looks(monkeypatch, seen)
+    memory = RoomMemory()
+    memory.refresh()
+    looks.found = Room(limit=128, used=128, is_complete=True)
+
+    with pytest.raises(DeliveryError, match="would abort"):
+        memory.check(configuration("a"), configuration("a", "b"))
+
+    assert looks.count == 2
+
+
+def test_an_old_look_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=20, is_complete=True))
+    memory = RoomMemory()
+    memory.refresh()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 121)
+
+    memory.check(configuration("a"), configuration("a", "b"))
+
+    assert looks.count == 2
