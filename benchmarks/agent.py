@@ -22,7 +22,7 @@ _MOST_IDLE_PERCENT = 0.1
 _IDLE_S, _QUICK_IDLE_S = 30.0, 10.0
 _SETTLE_S = 6.0
 """Longer than the agent's pause between two looks."""
-_FLOOR = "a bare script: the same renames and polls under the same Envoy, nothing synced to disk"
+_FLOOR = "a bare script: the same renames, synced to disk, and polls under the same Envoy"
 
 Pairs = dict[str, list[tuple[float, float]]]
 

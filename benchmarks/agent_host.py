@@ -192,12 +192,12 @@ class AgentHost:
         return plan_steps(there, then)
 
     def deliver_bare(self, steps: Sequence[Step]) -> float:
-        """Do the renames and ask Envoy after each, and nothing else; returns milliseconds."""
+        """Do the renames, to last, ask Envoy after each, and nothing else; returns milliseconds."""
         began = time.perf_counter()
         for step in steps:
             match step:
                 case Put():
-                    _rename_into(self.target / step.path, step.data)
+                    _rename_durably(self.target / step.path, step.data)
                     self._await_version(step)
                 case AwaitWarm():
                     self._await_zero(_WARMING)
@@ -259,6 +259,20 @@ def _rename_into(place: Path, data: bytes) -> None:
     draft = place.parent.with_name(f".draft-{os.getpid()}")
     draft.write_bytes(data)
     draft.rename(place)
+
+
+def _rename_durably(place: Path, data: bytes) -> None:
+    """Replace a file so that a power cut cannot tear or undo it, as is asked of the agent."""
+    place.parent.mkdir(exist_ok=True, parents=True)
+    draft = place.parent.with_name(f".draft-{os.getpid()}")
+    with draft.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.rename(place)
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(folder)
+    os.close(folder)
 
 
 def _free_ports(count: int) -> list[int]:
