@@ -4,4 +4,5 @@ generator   requests without pause, in a process that knows every failure
 mesh        the specs as they are now, and the changes that can be drawn
 servers     the servers behind the mesh: one Envoy that answers by itself
 host        a node's Envoy and its agent as processes, and what the agent says
+scene       all of them put together, without anybody who asks
 """

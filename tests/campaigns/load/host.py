@@ -15,10 +15,13 @@ from tests.campaigns.load.mesh import NODE
 from tests.delivery.live import envoy_or_skip, until
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterator
     from pathlib import Path
 
 LIMIT_S = 60.0
+PROGRAM = (sys.executable, "-m", "meshc", "agent", "run")
+"""The resident agent as anybody starts it."""
 
 
 @contextlib.contextmanager
@@ -56,13 +59,20 @@ def _is_live(process: subprocess.Popen[bytes], admin: tuple[str, int]) -> bool:
 class Agent:
     """The resident agent, which may be killed and started again."""
 
-    def __init__(self, source: Path, target: Path, state: Path) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        state: Path,
+        *,
+        program: tuple[str, ...] = PROGRAM,
+        flags: tuple[str, ...] = (),
+    ) -> None:
         self._state = state
         self._log = state.with_name("agent.log")
         self._command = [
-            *(sys.executable, "-m", "meshc", "agent", "run", "--node", NODE),
-            *("--source", str(source), "--target", str(target), "--state", str(state)),
-            *("--max-shrink", "0.9", "--log", "json"),
+            *(*program, "--node", NODE, "--source", str(source), "--target", str(target)),
+            *("--state", str(state), "--max-shrink", "0.9", "--log", "json", *flags),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,6 +94,17 @@ class Agent:
             self._process.kill()
             self._process.wait(20)
             self._process = None
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     @property
     def is_running(self) -> bool:
