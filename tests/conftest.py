@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.validate.find_envoy import find_envoy
+from tests.consul.program import consul_or_skip
+from tests.consul.server import ConsulServer
 from tests.golden import Goldens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -28,7 +31,7 @@ def _own_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Keep the user's cache, settings and colours out of every test."""
     cache = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    for name in [name for name in os.environ if name.startswith("MESHC_")]:
+    for name in [name for name in os.environ if name.startswith(("MESHC_", "CONSUL_"))]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("NO_COLOR", raising=False)
 
@@ -53,3 +56,19 @@ def envoy_binary() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+@pytest.fixture(scope="session")
+def consul_binary() -> Path:
+    """A real Consul; skips without one, and fails in CI."""
+    return consul_or_skip()
+
+
+@pytest.fixture(scope="session")
+def consul_dev(
+    consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ConsulServer]:
+    """A Consul in development mode that all tests of a process share; meshes keep them apart."""
+    log = tmp_path_factory.mktemp("consul") / "log"
+    with ConsulServer(program=consul_binary, log=log) as server:
+        yield server

@@ -19,6 +19,7 @@ ROOMS = [
     "assemble",
     "cli",
     "compile",
+    "consul",
     "delivery",
     "diagnostics",
     "model",
