@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from watchdog.observers.inotify import InotifyObserver
 
 from meshc.artifact.write import JOURNAL, recover
 from meshc.delivery.agent.settings import AgentSettings
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def settings_for(folder: Path, target: Path) -> AgentSettings:
+    return AgentSettings(node="a", source=str(folder), target=target, state=target / "state")
+
+
 class Watched(DirectorySource):
     """A source on a folder, with a record of what it took events for."""
 
     def __init__(self, folder: Path, target: Path) -> None:
-        super().__init__(
-            AgentSettings(node="a", source=str(folder), target=target, state=target / "state")
-        )
+        super().__init__(settings_for(folder, target))
         self.judged: list[bool] = []
         self.notified = 0
         assert not self.watch(self._on_news)
@@ -82,6 +85,27 @@ def test_moving_what_was_read_into_place_is_no_news(source: Watched, out: Path) 
     assert not (out / JOURNAL).exists()
     assert not any(source.judged)
     assert source.notified == notified
+
+
+def test_a_fetch_while_the_watch_is_being_set_up_sets_up_no_second_one(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = InotifyObserver.start
+    started: list[InotifyObserver] = []
+
+    def fetch_and_start(self: InotifyObserver) -> None:
+        started.append(self)
+        if len(started) == 1:  # the agent's worker fetches as soon as it is there
+            source.fetch(None)
+        start(self)
+
+    monkeypatch.setattr(InotifyObserver, "start", fetch_and_start)
+    source = DirectorySource(settings_for(out, tmp_path / "target"))
+
+    assert not source.watch(lambda _at: None)
+    source.close()
+
+    assert len(started) == 1
 
 
 def test_a_manifest_that_could_not_be_read_stays_news(source: Watched, out: Path) -> None:

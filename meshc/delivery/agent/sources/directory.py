@@ -42,8 +42,9 @@ class DirectorySource:
 
     def watch(self, notify: Callable[[float], None]) -> str:
         """Watch the folder itself: the manifest is what changes last, or with the journal."""
-        self._notify = notify
-        return self._watch(notify)
+        problem = self._watch(notify)
+        self._notify = notify  # not before: a fetch meanwhile would set up a second watch
+        return problem
 
     def _watch(self, notify: Callable[[float], None]) -> str:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: PLC0415
