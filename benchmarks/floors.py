@@ -48,12 +48,12 @@ def parse(specs: str) -> None:
 
 
 def candidates(out: str) -> list[Candidate]:
-    """Every distinct resource of a bundle, in the order of paths; bootstraps are not among them."""
+    """Every distinct resource of a bundle, in the order of paths; only these files have any."""
     from meshc.validate.static_bootstrap import Candidate  # noqa: PLC0415
 
     found: dict[str, Candidate] = {}
     for path in sorted(Path(out).glob("*/*/*.json")):
-        if path.name == "bootstrap.json":
+        if path.name in {"bootstrap.json", "instances.json"}:
             continue
         for resource in json.loads(path.read_bytes())["resources"]:
             key = json.dumps(resource, sort_keys=True)

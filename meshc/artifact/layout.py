@@ -5,11 +5,14 @@
     nodes/<node>/bootstrap.json        what its Envoy starts with
     services/<service>/eds.json        the endpoints of a service, one file for all callers
     services/<service>/rds-*.json      routes to it: inbound, outbound, outbound@<caller>
+    services/<service>/instances.json  who and where its instances are; for registration
 
 On a host a node's own files lie at the top of one directory and ``services/`` beside them.
 """
 
 from __future__ import annotations
+
+import re
 
 MANIFEST = "manifest.json"
 LDS = "lds.json"
@@ -21,6 +24,17 @@ NODE_FILES = (BOOTSTRAP, CDS, LDS)
 NODES = "nodes"
 SERVICES = "services"
 _SHARED_DEPTH = 3
+
+NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""One rule for services, hosts and meshes: safe as a file name, a Consul KV key segment and a
+part of an Envoy resource name, because none of the separators ``/``, ``@`` and ``.`` is in it."""
+
+_NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text follows the rule for names."""
+    return _NAME.match(text) is not None
 
 
 def node_directory(node: str) -> str:
@@ -42,6 +56,11 @@ def routes_path(service: str, direction: str, consumer: str | None) -> str:
     """File with the routes to a service, relative to `out/` and to a host's directory."""
     caller = "" if consumer is None else f"@{consumer}"
     return f"{SERVICES}/{service}/rds-{direction}{caller}.json"
+
+
+def instances_path(service: str) -> str:
+    """File with the facts about the instances of a service, relative to `out/`."""
+    return f"{SERVICES}/{service}/instances.json"
 
 
 def on_host(directory: str, path: str) -> str:

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import NODE_FILES, SERVICES, node_directory
+from meshc.artifact.layout import NODE_FILES, SERVICES, instances_path, node_directory
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -156,6 +156,16 @@ class Manifest:
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f'the manifest contradicts itself about node "{node}"') from error
         return files
+
+    def instances_file(self, service: str) -> tuple[str, str] | None:
+        """Return path and SHA-256 of the facts about a service's instances, None without any."""
+        path = instances_path(service)
+        digest = self.data["services"].get(service, {}).get(path.rpartition("/")[2])
+        return None if digest is None else (path, str(digest))
+
+    def runs(self, node: str) -> tuple[str, ...]:
+        """Names of the services whose application is on a node; none for an unknown node."""
+        return tuple(self.data["nodes"].get(node, {}).get("runs", ()))
 
     def files(self) -> Iterator[tuple[str, str]]:
         """All files of the bundle as (path in `out/`, SHA-256), without the manifest."""

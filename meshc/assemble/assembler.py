@@ -99,7 +99,7 @@ class Assembler:
             self.services[service.name] = known
             return
         compiled = self._compile_service(service)
-        unit = service_files(service, compiled)
+        unit = service_files(service, compiled, self.mesh.nodes)
         folder = service_directory(service.name)
         self.services[service.name] = self._record(key, unit, folder, origins_line(service))
 

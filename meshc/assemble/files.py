@@ -13,20 +13,21 @@ from meshc.artifact.layout import (
     LDS,
     SERVICES,
     endpoints_path,
+    instances_path,
     node_directory,
     routes_path,
 )
 from meshc.artifact.manifest import file_digest
 from meshc.compile.emit import emit, emit_bootstrap
-from meshc.compile.resources import ResourceSet
+from meshc.compile.resources import ResourceSet, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from meshc.compile.compiler import CompiledNode, CompiledService
     from meshc.compile.interfaces import CompileContext
-    from meshc.compile.resources import Resource
-    from meshc.model.mesh import Node, Service
+    from meshc.compile.resources import Message, Resource
+    from meshc.model.mesh import Instance, Node, NodeId, Service
     from meshc.plan.types import NodePlan, NodeShape
 
 
@@ -38,13 +39,44 @@ class UnitFiles:
     line: str
 
 
-def service_files(service: Service, compiled: CompiledService) -> UnitFiles:
-    """Return endpoints and routes of a service, each a file with exactly one resource."""
-    files = tuple(
-        (path, emit(ResourceSet((one,)))) for path, one in shared_files_of(service, compiled)
-    )
+def service_files(
+    service: Service, compiled: CompiledService, nodes: Mapping[NodeId, Node]
+) -> UnitFiles:
+    """Return endpoints and routes of a service, each a file with exactly one resource.
+
+    A service in the mesh also has a file about its instances, which no Envoy reads.
+    """
+    files = [(path, emit(ResourceSet((one,)))) for path, one in shared_files_of(service, compiled)]
+    if service.instances:
+        files.append((instances_path(service.name), _instances_file(service, nodes)))
     digests = {path.rpartition("/")[2]: file_digest(data) for path, data in files}
-    return UnitFiles(files=files, line=_json(digests))
+    return UnitFiles(files=tuple(files), line=_json(digests))
+
+
+def _instances_file(service: Service, nodes: Mapping[NodeId, Node]) -> bytes:
+    """Write what `parse_instances` reads."""
+    facts = {
+        "service": service.name,
+        "protocol": service.protocol,
+        "labels": dict(service.labels),
+        "instances": [_instance(one, nodes[one.node]) for one in service.instances],
+    }
+    return encode(facts) + b"\n"
+
+
+def _instance(instance: Instance, node: Node) -> Message:
+    """Tell about an instance; what several services say about one host holds for all of them."""
+    region, zone = node.locality
+    locality = {"region": region, "zone": zone} if zone else {"region": region}
+    return {
+        "node": node.id,
+        "address": instance.ingress.host,
+        "port": instance.ingress.port,
+        "admin": {"address": node.admin.host, "port": node.admin.port},
+        "locality": locality if region else {},
+        "labels": dict(node.labels),
+        "weight": instance.weight,
+    }
 
 
 def shared_files_of(service: Service, compiled: CompiledService) -> Iterator[tuple[str, Resource]]:
@@ -82,7 +114,10 @@ def shape_files(plan: NodePlan, compiled: CompiledNode, context: CompileContext)
 
 
 def node_files(node: Node, compiled: CompiledNode, shape: ShapeFiles) -> UnitFiles:
-    """Return a node's own files; its line also names the shared files that its Envoy reads."""
+    """Return a node's own files.
+
+    Its line also names the shared files that its Envoy reads, and the services that run on it.
+    """
     folder = node_directory(node.id)
     bootstrap = emit_bootstrap(compiled.bootstrap)
     lds = emit(compiled.listeners)
@@ -90,6 +125,7 @@ def node_files(node: Node, compiled: CompiledNode, shape: ShapeFiles) -> UnitFil
         BOOTSTRAP: file_digest(bootstrap),
         CDS: shape.cds_digest,
         LDS: file_digest(lds),
+        "runs": [instance.service for instance in node.instances],
         "uses": shape.uses,
     }
     files = (

@@ -23,7 +23,7 @@ class DependencyKeys:
 
     def service(self, service: Service, overriding: tuple[Upstream, ...]) -> str:
         """Key of a service's shared files: its document, and callers that override something."""
-        parts = [self._base, service.name, service.digest, self._localities(service)]
+        parts = [self._base, service.name, service.digest, self._shared_hosts(service)]
         # The manifest says in which file a service is described; a document that moves is the same.
         parts.append(service.origin.document.source.name)
         for upstream in overriding:
@@ -38,6 +38,18 @@ class DependencyKeys:
             parts += (service.name, service.digest)
             parts += [self._face(upstream.service) for upstream in service.upstreams]
         return digest_of("\n".join(parts).encode())
+
+    def _shared_hosts(self, service: Service) -> str:
+        """Return what other services' documents may say about the hosts of a service.
+
+        Whatever else its files tell about them is in its own document or in the settings.
+        """
+        nodes = (self._mesh.nodes[instance.node] for instance in service.instances)
+        return "".join(
+            f"{node.id}={node.locality} {node.admin} {sorted(node.labels.items())}"
+            for node in nodes
+            if len(node.instances) > 1
+        )
 
     def _localities(self, service: Service) -> str:
         """Return where the hosts of a service stand, which another service's document may say."""

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError, core_schema
 
+from meshc.artifact.layout import NAME_PATTERN, is_name
+
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
-NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-"""One rule for services, hosts and meshes: safe as a file name, a Consul KV key segment and a
-part of an Envoy resource name, because none of the separators ``/``, ``@`` and ``.`` is in it."""
-
-_NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
 _DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z"
 )
@@ -42,11 +39,6 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
     )
-
-
-def is_name(text: str) -> bool:
-    """Whether a text follows the rule for names."""
-    return _NAME.match(text) is not None
 
 
 def _name(value: object) -> object:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from meshc.artifact.layout import is_name
 from meshc.diagnostics import Related
 from meshc.diagnostics.errors import SourceError
-from meshc.spec.fields import is_name, quoted
+from meshc.spec.fields import quoted
 from meshc.spec.schema import MeshSpec, ServiceSpec
 from meshc.spec.source import Document, SourceFile, read_source
 from meshc.spec.yaml import parse_yaml

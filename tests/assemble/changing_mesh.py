@@ -59,6 +59,7 @@ class ChangingMesh:
             self.remove_host,
             self.move_host,
             self.share_host,
+            self.describe_host,
             self.add_dependency,
             self.remove_dependency,
             self.override,
@@ -119,6 +120,28 @@ class ChangingMesh:
         host["ingressAddr"] = {**host["ingressAddr"], "port": 10_000 + self._new()}
         host["substanceAddr"] = {**host["substanceAddr"], "port": 20_000 + self._new()}
         self.services[second]["hosts"].append(host)
+
+    def describe_host(self) -> None:
+        """Say something about a host in one of its documents, which holds in all of them."""
+        name = self.random.choice(self.services[self._service()]["hosts"])["name"]
+        entries = [
+            host
+            for document in self.services.values()
+            for host in document["hosts"]
+            if host["name"] == name and "externalAddr" not in host
+        ]
+        for entry in entries:
+            for key in ("labels", "locality", "adminAddr"):
+                entry.pop(key, None)
+        if entries:
+            number = self._new()
+            facts: tuple[Document, ...] = (
+                {"labels": {"rack": f"r{number}"}},
+                {"locality": {"region": "east", "zone": f"east-{number}"}},
+                {"adminAddr": {"host": "127.0.0.1", "port": 40_000 + number}},
+                {},
+            )
+            self.random.choice(entries).update(self.random.choice(facts))
 
     def add_dependency(self) -> None:
         caller, target = self._service(), self._service()

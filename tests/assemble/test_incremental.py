@@ -146,9 +146,43 @@ def test_a_changed_host_touches_its_endpoints_its_node_and_the_manifest(bench: B
 
     assert set(result.changed) == {
         f"services/{name}/eds.json",
+        f"services/{name}/instances.json",
         f"nodes/{host['name']}/lds.json",
         "manifest.json",
     }
+
+
+SHARED_HOST = """
+protocol: HTTP
+hosts:
+- name: box
+  ingressAddr: {{host: 10.0.0.1, port: {port}}}
+  substanceAddr: {{host: 127.0.0.1, port: 9{port}}}
+  {fact}
+"""
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "labels: {rack: r1}",
+        "locality: {region: east}",
+        "adminAddr: {host: 127.0.0.1, port: 9909}",
+    ],
+)
+def test_what_one_document_says_of_a_host_is_told_of_all_its_services(
+    bench: Bench, fact: str
+) -> None:
+    bench.specs.mkdir()
+    (bench.specs / "api.yaml").write_text(SHARED_HOST.format(port=81, fact=""))
+    (bench.specs / "web.yaml").write_text(SHARED_HOST.format(port=82, fact=""))
+    bench.build()
+    (bench.specs / "web.yaml").write_text(SHARED_HOST.format(port=82, fact=fact))
+
+    result = bench.build()
+
+    assert {"services/api/instances.json", "services/web/instances.json"} <= set(result.changed)
+    assert files(bench.out) == bench.build_clean()
 
 
 def test_a_dry_build_writes_nothing_and_tells_what_a_real_one_would(bench: Bench) -> None:

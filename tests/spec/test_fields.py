@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from meshc.artifact.layout import is_name
 from meshc.spec.fields import (
     Duration,
     HostAddress,
@@ -21,7 +22,6 @@ from meshc.spec.fields import (
     Port,
     at_least,
     canonical_ip,
-    is_name,
     quoted,
 )
 
