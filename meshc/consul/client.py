@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from consul.base import Consul
@@ -67,6 +68,7 @@ class ConsulClient:
         self._transport = Transport(settings, max_body=max_body, user_agent=user_agent)
         self._api = _Spelling(self._transport, settings.datacenter)
         self._datacenter = settings.datacenter
+        self._closed = threading.Event()
         self._read = Reader(where=self._transport.where)
 
     def __enter__(self) -> Self:
@@ -85,7 +87,20 @@ class ConsulClient:
 
     def close(self) -> None:
         """End all exchanges, also those that other threads wait for; there is no way back."""
+        self._closed.set()
         self._transport.close()
+
+    def is_closed(self) -> bool:
+        """Whether nothing will be asked any more."""
+        return self._closed.is_set()
+
+    def rest(self, seconds: float) -> bool:
+        """Wait; True at once when the client is closed."""
+        return self._closed.wait(seconds)
+
+    def token_mark(self) -> object:
+        """Return what differs when the token differs, and is not the token."""
+        return self._transport.token_mark()
 
     # Keys and values
 

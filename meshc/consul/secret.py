@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshc.diagnostics.errors import SettingsError
+from meshc.consul.errors import ConsulDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 _LONGEST = 4096
 
@@ -64,13 +63,13 @@ class TokenSource:
         place, costs nothing once a token was read from it.
 
         Raises:
-            SettingsError: there never was one in the file.
+            ConsulDeniedError: there never was one in the file.
         """
         if self._file is None:
             return self._given
         try:
             token = read_token(self._file)
-        except SettingsError:
+        except ConsulDeniedError:
             with self._lock:
                 if self._last:
                     return self._last
@@ -80,16 +79,16 @@ class TokenSource:
         return token
 
 
-def read_token(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Secret:
+def read_token(path: Path) -> Secret:
     """Read a token from a file.
 
     Raises:
-        SettingsError: it cannot be read, or holds no token.
+        ConsulDeniedError: it cannot be read, or holds no token.
     """
     try:
-        data = read(path)
+        data = path.read_bytes()
     except OSError as error:
-        raise SettingsError(
+        raise ConsulDeniedError(
             f'cannot read the Consul token in "{path}": {error.strerror or error}'
         ) from error
     return checked_token(data.decode("latin-1"), f'the file "{path}"')
@@ -99,11 +98,11 @@ def checked_token(text: str, where: str) -> Secret:
     """Return a token without the white space around it.
 
     Raises:
-        SettingsError: it is empty, or cannot be one; the message does not show it.
+        ConsulDeniedError: it is empty, or cannot be one; the message does not show it.
     """
     token = text.strip()
     if not token:
-        raise SettingsError(f"there is no Consul token in {where}")
+        raise ConsulDeniedError(f"there is no Consul token in {where}")
     if len(token) > _LONGEST or not token.isascii() or not token.isprintable() or " " in token:
-        raise SettingsError(f"what is in {where} is no Consul token")
+        raise ConsulDeniedError(f"what is in {where} is no Consul token")
     return Secret(token)

@@ -16,9 +16,8 @@ from urllib3.exceptions import HTTPError, SSLError
 from urllib3.util import Timeout
 
 from meshc.consul.connections import Exchange, OpenSockets, PlainPool, TlsPool, tls_context
-from meshc.consul.errors import ConsulReplyError, ConsulUnreachableError
+from meshc.consul.errors import ConsulDeniedError, ConsulReplyError, ConsulUnreachableError
 from meshc.consul.failures import Failure, explained
-from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +70,13 @@ class Transport(HTTPClient):
     def where(self) -> str:
         """Which Consul, for messages."""
         return self._where
+
+    def token_mark(self) -> object:
+        """Return what differs when the token differs, and is not the token."""
+        try:
+            return hash(self._tokens.current())
+        except ConsulDeniedError:
+            return None
 
     # The signatures are py-consul's; what it calls `headers` is left out, as it would be without
     # the token anyway.
@@ -137,12 +143,13 @@ class Transport(HTTPClient):
         A failure is returned and not raised: this frame knows the token, and an exception that
         left it would carry the frame along, and the library's own, which holds what was sent.
         """
-        headers = {"Accept-Encoding": "identity", "User-Agent": self._user_agent}
+        pool = self._opened()
         token = self._tokens.current()
+        headers = {"Accept-Encoding": "identity", "User-Agent": self._user_agent}
         if token:
             headers["X-Consul-Token"] = token.reveal()
         try:
-            return self._opened().urlopen(
+            return pool.urlopen(
                 method,
                 target,
                 body=body,
@@ -211,9 +218,10 @@ class Transport(HTTPClient):
         try:
             return tls_context(ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         except OSError as error:
+            # Not a mistake in the settings for good: files are replaced while a program runs.
             named = ", ".join(f'"{one}"' for one in files if one is not None)
             reason = error.strerror or str(error)
-            raise SettingsError(
+            raise ConsulUnreachableError(
                 f"cannot use the certificates for Consul in {named}: {reason}"
             ) from error
 
