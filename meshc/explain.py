@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from meshc.diagnostics import Span
     from meshc.model.mesh import Mesh, Node, Upstream
     from meshc.plan.types import ChainPlan, ClusterPlan, ListenerPlan, NodePlan
+    from meshc.spec.places import SpecSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Explanation:
 
 
 def explain_node(
-    specs: Path, node: str, resource: str | None
+    specs: Path | SpecSource, node: str, resource: str | None
 ) -> tuple[BuildResult, tuple[Explanation, ...]]:
     """Explain all resources of a node, or those of one name.
 
@@ -76,7 +77,7 @@ def explain_node(
     return result, chosen
 
 
-def bootstrap_of(specs: Path, node: str) -> tuple[BuildResult, str]:
+def bootstrap_of(specs: Path | SpecSource, node: str) -> tuple[BuildResult, str]:
     """Return the bootstrap of one node as JSON text, checked against Envoy's schema."""
     sink = DiagnosticSink()
     mesh, sources = read_mesh(specs, sink)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from meshc.compile.resources import Resource
     from meshc.diagnostics import Diagnostic
     from meshc.model.mesh import Mesh
+    from meshc.spec.places import SpecSource
     from meshc.spec.source import SourceFile
 
 ENVOY_SCHEMA = "1.40.0"
@@ -79,34 +80,34 @@ class BuildResult:
 
 
 def read_mesh(
-    root: Path, sink: DiagnosticSink, memory: BuildMemory | None = None
+    specs: Path | SpecSource, sink: DiagnosticSink, memory: BuildMemory | None = None
 ) -> tuple[Mesh, Mapping[str, SourceFile]]:
     """Specs → model: everything that can be wrong without Envoy is reported here."""
-    specs = load_specs(root, sink, None if memory is None else memory.parsed)
-    mesh = link(specs, sink)
+    loaded = load_specs(specs, sink, None if memory is None else memory.parsed)
+    mesh = link(loaded, sink)
     check_policies(mesh, sink)
-    return mesh, specs.sources
+    return mesh, loaded.sources
 
 
-def build(root: Path, options: BuildOptions) -> BuildResult:
-    """Compile a folder of specs into a bundle and write it, or change nothing at all."""
+def build(specs: Path | SpecSource, options: BuildOptions) -> BuildResult:
+    """Compile specs, such as a folder, into a bundle and write it, or change nothing at all."""
     started = time.perf_counter()
     with _collection_paused():
         # In a function of its own, so that nearly everything is gone when collection goes on
         # and would look through it.
-        result = _read_and_build(root, options)
+        result = _read_and_build(specs, options)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def _read_and_build(root: Path, options: BuildOptions) -> BuildResult:
+def _read_and_build(specs: Path | SpecSource, options: BuildOptions) -> BuildResult:
     sink = DiagnosticSink()
     with contextlib.ExitStack() as stack:
         # Before specs and cache are read: of two builds at once, the one that read later is
         # the one that writes later.
         writer = None if options.is_dry else stack.enter_context(BundleWriter(options.out))
         memory = BuildMemory(options.cache, out=options.out, envoy_schema=ENVOY_SCHEMA)
-        mesh, sources = read_mesh(root, sink, memory)
+        mesh, sources = read_mesh(specs, sink, memory)
         result = BuildResult(diagnostics=(), sources=sources, has_errors=sink.has_errors)
         if not sink.has_errors and not (options.is_strict and sink.has_findings):
             _build(mesh, memory, writer, sink, options, result)

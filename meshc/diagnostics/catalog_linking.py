@@ -204,7 +204,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         code="MC316",
         severity="error",
         title="no services",
-        explanation="The spec folder describes no service at all. Compiling it would take every "
+        explanation="The documents describe no service at all. Compiling it would take every "
         "host's configuration away, so an empty mesh is refused.",
         example={"mesh.yaml": "name: shop\n"},
     ),

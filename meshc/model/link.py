@@ -64,7 +64,7 @@ def _services(specs: SpecSet, sink: DiagnosticSink) -> dict[ServiceName, Service
     if not specs.services and not sink.has_errors:
         sink.report(
             "MC316",
-            "the spec folder has no services",
+            "no service is described here",
             hint="add a file such as app.yaml, or make a first mesh with: meshc init DIR",
         )
     return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from meshc.diagnostics import DiagnosticSink
 
-__all__ = ["Document", "SourceFile", "check_characters", "read_source"]
+__all__ = ["Document", "SourceFile", "check_characters", "decode_source", "read_source"]
 
 _DIGEST_BYTES = 16
 # A file in the wrong encoding has thousands; after a few the reader knows.
@@ -98,7 +98,17 @@ def read_source(
     Raises:
         SourceError: the file cannot be read or is not a file.
     """
-    content = _read_bytes(path, name, budget)
+    return decode_source(_read_bytes(path, name, budget), name, sink, budget)
+
+
+def decode_source(
+    content: bytes, name: str, sink: DiagnosticSink, budget: Budget = DEFAULT_BUDGET
+) -> SourceFile | None:
+    """Decode what a document consists of, wherever it was read.
+
+    Returns:
+        The source, or None if its size, encoding or characters were reported.
+    """
     if len(content) > budget.file_bytes:
         _report_size(name, budget, sink)
         return None

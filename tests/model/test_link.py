@@ -433,7 +433,7 @@ def test_an_external_service_with_dependencies_is_reported_at_the_key(tmp_path: 
 def test_a_folder_without_services_is_refused(tmp_path: Path, texts: dict[str, str]) -> None:
     finding = only(tmp_path, texts)
 
-    assert lines((finding,)) == ["MC316: the spec folder has no services"]
+    assert lines((finding,)) == ["MC316: no service is described here"]
     assert finding.hint == (
         "add a file such as app.yaml, or make a first mesh with: meshc init DIR"
     )

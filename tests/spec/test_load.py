@@ -9,7 +9,8 @@ import pytest
 
 from meshc.diagnostics import DiagnosticSink
 from meshc.diagnostics.errors import SourceError
-from meshc.spec.load import find_spec_files, load_specs
+from meshc.spec.folder import find_spec_files
+from meshc.spec.load import load_specs
 from tests.model.reading import calls, host, lines, linked, loaded, service, write
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_of_the_world(
     def refuse(_folder: object) -> object:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("meshc.spec.load.os.scandir", refuse)
+    monkeypatch.setattr("meshc.spec.folder.os.scandir", refuse)
 
     with pytest.raises(SourceError, match="cannot read spec folder .*: Permission denied"):
         find_spec_files(tmp_path)

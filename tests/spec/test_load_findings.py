@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshc.diagnostics import DiagnosticSink
-from meshc.spec.load import _known_keys, _missing_hint, _model_in, _value_problem, load_specs
+from meshc.spec.load import load_specs
+from meshc.spec.refusal import _known_keys, _missing_hint, _model_in, _value_problem
 from meshc.spec.schema import AdminSpec, MeshSpec
 from tests.model.reading import write
 
