@@ -132,14 +132,16 @@ class EnvoyAdmin:
     def states(
         self, subscriptions: Iterable[Subscription]
     ) -> dict[Subscription, SubscriptionState]:
-        """Ask for versions and counters of some subscriptions; those it does not know are missing.
+        """Ask for versions and counters of some subscriptions; missing are those never tried.
 
         One answer, because versions and counters of different moments contradict each other.
+        Most of an Envoy's thousands of counters were never used, and leaving those out is what
+        makes the answer quick; a counter that is not told is zero.
         """
         wanted = tuple(subscriptions)
         names = "|".join(re.escape(name) for name in wanted)
         found = self._stats(
-            "filter=" + quote(f"^({names})(version_text|update_({'|'.join(_COUNTERS)}))$")
+            "usedonly&filter=" + quote(f"^({names})(version_text|update_({'|'.join(_COUNTERS)}))$")
         )
         return {name: _state(found, name) for name in wanted if f"{name}update_attempt" in found}
 
@@ -185,8 +187,9 @@ class EnvoyAdmin:
         return found
 
     def _total(self, names: tuple[str, ...]) -> int:
+        """Add up some gauges; Envoy need not look through its counters for them."""
         pattern = "|".join(re.escape(name) for name in names)
-        found = self._stats("filter=" + quote(f"^({pattern})$"))
+        found = self._stats("type=Gauges&filter=" + quote(f"^({pattern})$"))
         values = [found.get(name) for name in names]
         if not all(isinstance(value, int) for value in values):
             raise self._nonsense("counters are missing")

@@ -128,8 +128,14 @@ class Watch:
         raise AssertionError  # pauses never end
 
     def _is_watched(self) -> bool:
-        """Whether Envoy reads the file at all; not where it has refused what refers to it."""
-        return bool(self._before or self._admin.states(self._names))
+        """Whether Envoy reads the file at all; not where it has refused what refers to it.
+
+        A subscription that has read nothing so far has a version too, an empty one.
+        """
+        if self._before:
+            return True
+        versions = self._admin.versions()
+        return any(f"{name}version_text" in versions for name in self._names)
 
     def _look(self) -> Outcome | None:
         if all(state.version != self._version for state in self._before.values()):

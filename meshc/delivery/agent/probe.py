@@ -127,7 +127,7 @@ class EnvoyProbe:
             )
         versions = admin.versions()
         before, self._seen = self._seen, info
-        self.info = info
+        self.info, self._seen_at = info, time.monotonic()
         self._last_address = self.address
         self.accepted = _accepted(self._expected, versions)
         self.subscriptions = sum(len(names) for names, _ in self._expected.values())

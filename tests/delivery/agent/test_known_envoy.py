@@ -10,12 +10,15 @@ from meshc.delivery.agent import probe as module
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin, ServerInfo
 from meshc.delivery.agent.probe import EnvoyProbe
 from meshc.delivery.agent.settings import AgentSettings
+from meshc.delivery.errors import AdminError
+from meshc.delivery.materialize import materialize
+from tests.delivery.node_files import bundle
+from tests.delivery.test_deliver import OLD, FakeEnvoy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ADMIN = EnvoyAdmin(AdminAddress("127.0.46.1", 9901))
-INFO = ServerInfo(node="n1", drain_time_s=60.0)
+INFO = ServerInfo(node="n1", drain_time_s=0.05)
 
 
 class Clock:
@@ -26,6 +29,17 @@ class Clock:
         return self.now
 
 
+class TalkingEnvoy(FakeEnvoy):
+    """Says who it is, until it is told to be ``silent``."""
+
+    silent = False
+
+    def server_info(self) -> ServerInfo:
+        if self.silent:
+            raise AdminError("no complete answer in time")
+        return super().server_info()
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
@@ -34,30 +48,47 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def probe(tmp_path: Path, clock: Clock) -> EnvoyProbe:
+def envoy(tmp_path: Path) -> TalkingEnvoy:
+    materialize(bundle(OLD), tmp_path)
+    return TalkingEnvoy(tmp_path)
+
+
+@pytest.fixture
+def probe(
+    tmp_path: Path, clock: Clock, envoy: TalkingEnvoy, monkeypatch: pytest.MonkeyPatch
+) -> EnvoyProbe:
+    """A probe that has looked just now."""
     settings = AgentSettings(node="n1", source="s", target=tmp_path, state=tmp_path / ".agent")
     probe = EnvoyProbe(settings)
-    probe.info, probe.address, probe._seen_at = INFO, "127.0.46.1:9901", clock.now
+    monkeypatch.setattr(probe, "admin", lambda _bootstrap: envoy)
+    assert probe.look().at == clock.now
     return probe
 
 
-def test_what_an_envoy_said_seconds_ago_is_taken(probe: EnvoyProbe, clock: Clock) -> None:
+def test_what_an_envoy_said_seconds_ago_is_taken(
+    probe: EnvoyProbe, clock: Clock, envoy: TalkingEnvoy
+) -> None:
     clock.now += 9
 
-    assert probe.info_of(ADMIN) == INFO
+    assert probe.info_of(envoy) == INFO
 
 
-def test_what_an_envoy_said_longer_ago_is_asked_again(probe: EnvoyProbe, clock: Clock) -> None:
+def test_what_an_envoy_said_longer_ago_is_asked_again(
+    probe: EnvoyProbe, clock: Clock, envoy: TalkingEnvoy
+) -> None:
     clock.now += 11
 
-    assert probe.info_of(ADMIN) is None
+    assert probe.info_of(envoy) is None
 
 
 def test_what_another_envoy_said_is_not_taken(probe: EnvoyProbe) -> None:
-    assert probe.info_of(EnvoyAdmin(AdminAddress("127.0.46.1", 9902))) is None
+    assert probe.info_of(EnvoyAdmin(AdminAddress("fake", 2))) is None
 
 
-def test_an_envoy_that_did_not_answer_the_last_time_is_asked_again(probe: EnvoyProbe) -> None:
-    probe.info = None
+def test_an_envoy_that_did_not_answer_the_last_time_is_asked_again(
+    probe: EnvoyProbe, envoy: TalkingEnvoy
+) -> None:
+    envoy.silent = True
+    probe.look()
 
-    assert probe.info_of(ADMIN) is None
+    assert probe.info_of(envoy) is None
