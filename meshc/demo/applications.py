@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Answer = Callable[[], Awaitable[str]]
+    Answer = Callable[[bytes], Awaitable[str]]
+    """From the head of a request to what the application says."""
 
 _OK = b"HTTP/1.1 200 OK"
 _BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway"
 _PATIENCE_S = 5.0
+_TRACE_FIELDS = (b"x-request-id", b"b3", b"x-b3-", b"traceparent", b"tracestate")
+"""What ties a call that is made to the request that it is made for; starts of lower-case names."""
 
 
 class Connections:
@@ -67,19 +70,26 @@ async def read_line(reader: asyncio.StreamReader) -> tuple[str, bool]:
 def named(name: str) -> Answer:
     """Build an application that says who it is."""
 
-    async def answer() -> str:
+    async def answer(_head: bytes) -> str:
         return name
 
     return answer
 
 
+def trace_fields(head: bytes) -> bytes:
+    """Return the fields of a request that an application has to pass on, for whole traces."""
+    lines = [line.strip() for line in head.split(b"\r\n")[1:]]
+    return b"".join(line + b"\r\n" for line in lines if line.lower().startswith(_TRACE_FIELDS))
+
+
 def front(name: str, app: tuple[str, int], store: tuple[str, int]) -> Answer:
     """Build an application that asks two services, each at an address of its own Envoy."""
     app_calls, store_calls = Connections(*app), Connections(*store)
-    question = f"GET / HTTP/1.1\r\nHost: {app[0]}:{app[1]}\r\n\r\n".encode()
+    question = f"GET / HTTP/1.1\r\nHost: {app[0]}:{app[1]}\r\n".encode()
 
-    async def answer() -> str:
-        app_said = await app_calls.call(question, read_http_answer)
+    async def answer(head: bytes) -> str:
+        request = question + trace_fields(head) + b"\r\n"
+        app_said = await app_calls.call(request, read_http_answer)
         store_said = await store_calls.call(b"visit\n", read_line)
         return f"{name}: app answers from {app_said}, store from {store_said}"
 
@@ -92,13 +102,13 @@ async def serve_http(
     """Answer requests on one connection until its other end closes it."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            head = await reader.readuntil(b"\r\n\r\n")
             try:
-                status, text = _OK, await asyncio.wait_for(answer(), _PATIENCE_S)
+                status, text = _OK, await asyncio.wait_for(answer(head), _PATIENCE_S)
             except (OSError, EOFError, ValueError, TimeoutError) as error:
                 status, text = _BAD_GATEWAY, f"{type(error).__name__}: {error}"
             body = text.encode() + b"\n"
-            closes = b"\r\nconnection: close" in head
+            closes = b"\r\nconnection: close" in head.lower()
             fields = b"\r\ncontent-type: text/plain\r\ncontent-length: %d" % len(body)
             fields += b"\r\nconnection: close" if closes else b""
             writer.write(status + fields + b"\r\n\r\n" + body)
