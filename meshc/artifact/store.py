@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshc.artifact.layout import MANIFEST
 from meshc.artifact.manifest import Manifest, file_digest
@@ -12,8 +13,9 @@ from meshc.artifact.write import JOURNAL
 from meshc.diagnostics.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
+
+_Found = TypeVar("_Found")
 
 _TRIES = 20
 _PAUSE_S = 0.05
@@ -60,7 +62,7 @@ class DirectoryStore:
             manifest = self.manifest()
             wanted = manifest.node_files(name)
             try:
-                files = {path: self._verified(*source) for path, source in wanted.items()}
+                files = {path: self.file(*source) for path, source in wanted.items()}
             except BundleError:
                 if not remaining:
                     raise
@@ -75,7 +77,8 @@ class DirectoryStore:
             )
         raise AssertionError  # the loop returns or raises
 
-    def _verified(self, path: str, digest: str) -> bytes:
+    def file(self, path: str, digest: str) -> bytes:
+        """Return a file's bytes; raises BundleError where they are not what the digest says."""
         data = self._read(path)
         if file_digest(data) != digest:
             raise BundleError(
@@ -84,11 +87,18 @@ class DirectoryStore:
             )
         return data
 
+    def size(self, path: str) -> int:
+        """Return how many bytes a file has, without reading it."""
+        return self._at(path, lambda place: place.stat().st_size)
+
     def _read(self, path: str) -> bytes:
-        """Read a file from the journal if it is still there, else from its place."""
+        return self._at(path, Path.read_bytes)
+
+    def _at(self, path: str, look: Callable[[Path], _Found]) -> _Found:
+        """Look at a file in the journal if it is still there, else at its place."""
         for place in (self.directory / JOURNAL / path, self.directory / path):
             try:
-                return place.read_bytes()
+                return look(place)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:

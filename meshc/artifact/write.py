@@ -132,6 +132,23 @@ class BundleWriter:
             _apply(self.out, journal, self._staged)
 
 
+@contextlib.contextmanager
+def no_writer(out: Path) -> Iterator[None]:
+    """Let writers wait until what has to read many files of one build is done with it.
+
+    Raises:
+        OutputError: there is no such folder, or it cannot be locked.
+    """
+    with _as_output_error(out, "read"):
+        lock = os.open(out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with _as_output_error(out, "read"):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
+
+
 def _make_folder(path: str) -> None:
     """Make a folder with one system call where its parent is there, as it nearly always is."""
     try:
@@ -223,16 +240,16 @@ def remove_files(out: Path, paths: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def _as_output_error(out: Path) -> Iterator[None]:
+def _as_output_error(out: Path, what: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _output_error(out, error) from error
+        raise _output_error(out, error, what) from error
 
 
-def _output_error(out: Path, error: OSError) -> OutputError:
+def _output_error(out: Path, error: OSError, what: str = "write") -> OutputError:
     return OutputError(
-        f'cannot write "{out}": {error.strerror or error}',
+        f'cannot {what} "{out}": {error.strerror or error}',
         hint="nothing was changed in it"
         if not (out / JOURNAL).exists()
         else "the change is complete but not everything is in its place; build again to finish it",
