@@ -28,6 +28,7 @@ ROOMS = [
     "proto",
     "protocols",
     "spec",
+    "store",
     "validate",
 ]
 LONGEST_MODULE = 400

@@ -11,7 +11,7 @@ from meshc.cli.options import common_options, specs_option, terminal
 from meshc.cli.report import failed, show_findings, tally
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from meshc.spec.places import SpecSource
 
 
 @click.command(
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="How the Envoy gets its resources.",
 )
 @common_options
-def command(node: str, specs: Path, mode: str) -> int:  # noqa: ARG001, one mode so far
+def command(node: str, specs: SpecSource, mode: str) -> int:  # noqa: ARG001, one mode so far
     """Print what NODE's Envoy starts with, checked against Envoy's schema."""
     from meshc.explain import bootstrap_of  # noqa: PLC0415, start-up time
 
@@ -38,7 +38,7 @@ def command(node: str, specs: Path, mode: str) -> int:  # noqa: ARG001, one mode
         show_findings(
             result.diagnostics, result, specs=specs, output="text", stream=sys.stderr, shown=shown
         )
-        shown.warn(f"{tally(result.diagnostics)} in {specs}")
+        shown.warn(f"{tally(result.diagnostics)} in {specs.root}")
         return 1
     click.echo(text, nl=False)
     return 0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from meshc.cli.options import Terminal
     from meshc.pipeline import BuildResult
+    from meshc.spec.places import SpecSource
 
 _SHOWN_FILES = 20
 
@@ -37,7 +38,7 @@ _SHOWN_FILES = 20
 @judge_options
 @common_options
 def command(  # noqa: PLR0917, click calls by keyword
-    specs: Path,
+    specs: SpecSource,
     out: Path,
     is_check: bool,
     output: str,
@@ -68,7 +69,7 @@ def command(  # noqa: PLR0917, click calls by keyword
     if output == "json":
         state = {"ok": not is_failed, "up_to_date": not (is_failed or is_stale)}
         extra = state if is_check else {"ok": not is_failed}
-        click.echo(result_data(result, findings, specs.as_posix(), extra), nl=False)
+        click.echo(result_data(result, findings, specs.root, extra), nl=False)
     else:
         visible = [f for f in findings if not shown.is_quiet or failed([f], is_strict=strict)]
         show_findings(visible, result, specs=specs, output="text", stream=sys.stderr, shown=shown)

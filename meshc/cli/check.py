@@ -13,6 +13,8 @@ from meshc.cli.report import counted, failed, run_build, show_findings, tally
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from meshc.spec.places import SpecSource
+
 
 @click.command(
     "check",
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 @judge_options
 @common_options
 def command(  # noqa: PLR0917, click calls by keyword
-    specs: Path,
+    specs: SpecSource,
     out: Path,
     output: str,
     envoy: str,
@@ -60,7 +62,7 @@ def command(  # noqa: PLR0917, click calls by keyword
     show_findings(visible, result, specs=specs, output=output, stream=sys.stdout, shown=shown)
     if output == "text":
         if findings:
-            shown.say(f"{tally(findings)} in {specs}")
+            shown.say(f"{tally(findings)} in {specs.root}")
         if not is_failed:
             style = shown.style(sys.stdout)
             shown.say(

@@ -15,10 +15,10 @@ from meshc.diagnostics.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from meshc.cli.options import Terminal
     from meshc.explain import Explanation
+    from meshc.spec.places import SpecSource
 
 _CODE = re.compile(r"MC[0-9]{3}\Z", re.IGNORECASE)
 _WIDTH = 88
@@ -34,7 +34,7 @@ _WIDTH = 88
 @specs_option
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text")
 @common_options
-def command(subject: str, resource: str | None, specs: Path, output: str) -> int:
+def command(subject: str, resource: str | None, specs: SpecSource, output: str) -> int:
     """Explain a diagnostic CODE, or why RESOURCE is on NODE.
 
     For a node: each listener, route, cluster and endpoint with the spec line behind it; and for
@@ -78,7 +78,7 @@ def _explain_code(code: str, output: str, shown: Terminal) -> int:
 
 
 def _explain_node(
-    node: str, resource: str | None, specs: Path, output: str, shown: Terminal
+    node: str, resource: str | None, specs: SpecSource, output: str, shown: Terminal
 ) -> int:
     from meshc.cli.report import show_findings, tally  # noqa: PLC0415, start-up time
     from meshc.explain import explain_node  # noqa: PLC0415, start-up time
@@ -88,9 +88,9 @@ def _explain_node(
         show_findings(
             result.diagnostics, result, specs=specs, output="text", stream=sys.stderr, shown=shown
         )
-        shown.warn(f"{tally(result.diagnostics)} in {specs}")
+        shown.warn(f"{tally(result.diagnostics)} in {specs.root}")
         return 1
-    root = specs.as_posix()
+    root = specs.root
     if output == "json":
         click.echo(json.dumps([_data(entry, root) for entry in explanations], indent=2))
     else:

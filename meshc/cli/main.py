@@ -27,6 +27,7 @@ COMMANDS = {
     "check": "Report everything that is wrong with the specs; write nothing.",
     "build": "Compile the specs into validated per-node Envoy files.",
     "explain": "Explain a diagnostic code, or why a resource is on a node.",
+    "svc": "Keep service documents in Consul: apply, show, list, delete, import, export.",
     "bootstrap": "Print what a node's Envoy starts with.",
     "materialize": "Lay a node's files out as its Envoy watches them.",
     "agent": "Deliver files under a running Envoy, and know what it made of them.",

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from meshc.cli.settings import load_settings
+from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from meshc.spec.places import SpecSource
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -84,13 +88,48 @@ def setting(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
     )
 
 
+class SpecsType(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A folder, or ``consul://[HOST:PORT]/MESH`` for the documents of a mesh in Consul."""
+
+    name = "specs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> SpecSource:
+        """Return the place that a text names; nothing is read from it yet."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]  # has been converted before
+        if value.startswith(("consul:", "consul+")):
+            from meshc.store.source import open_store  # noqa: PLC0415, only who needs it pays
+
+            try:
+                return open_store(value, os.environ)
+            except SettingsError as error:
+                hint = f"; {error.hint}" if error.hint else ""
+                self.fail(f"{error.message}{hint}", param, ctx)
+        from meshc.spec.folder import SpecFolder  # noqa: PLC0415, start-up time
+
+        return SpecFolder(Path(value))
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002, click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Leave it to the shell to complete folders."""
+        return [CompletionItem(incomplete, type="dir")]
+
+
 def specs_option(command: _Command) -> _Command:
     """Add ``--specs``."""
     return setting(
         "--specs",
-        type=click.Path(path_type=Path),
+        type=SpecsType(),
+        metavar="DIR|consul://[HOST:PORT]/MESH",
         default="specs",
-        help="Folder with the service documents and mesh.yaml. Default: specs.",
+        help="Where the service documents and mesh.yaml are: a folder, or a mesh in Consul. "
+        "Default: specs.",
     )(command)
 
 

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
     from click._termui_impl import ProgressBar
 
+    from meshc.spec.places import SpecSource
+
 _PATIENCE_S = 1.0
 
 
 def run_build(
     shown: Terminal,
     *,
-    specs: Path,
+    specs: SpecSource,
     out: Path,
     is_dry: bool,
     is_strict: bool,
@@ -115,13 +117,13 @@ def show_findings(
     findings: Sequence[Diagnostic],
     result: BuildResult,
     *,
-    specs: Path,
+    specs: SpecSource,
     output: str,
     stream: Any,
     shown: Terminal,
 ) -> None:
     """Print findings in one of the formats."""
-    root = specs.as_posix()
+    root = specs.root
     match output:
         case "json":
             text = render_json(findings, root=root)

@@ -241,6 +241,32 @@ LINKING: tuple[CatalogEntry, ...] = (
         },
     ),
     CatalogEntry(
+        code="MC330",
+        severity="warning",
+        title="dependency that is not in the store yet",
+        explanation="A document was stored that names a dependency which the store does not have. "
+        "That is allowed, because one of two services has to come first; until the other is "
+        "applied, meshc build refuses the mesh.",
+        example={},
+    ),
+    CatalogEntry(
+        code="MC331",
+        severity="error",
+        title="mesh of another name than its store",
+        explanation="A store in Consul belongs to the mesh whose name is in its address, and "
+        "mesh.yaml gives the mesh another name. What is published goes by the name in mesh.yaml, "
+        "so two stores would write over each other.",
+        example={},
+    ),
+    CatalogEntry(
+        code="MC332",
+        severity="warning",
+        title="store without the name of its mesh",
+        explanation="A store in Consul has no mesh.yaml, without which every mesh has the same "
+        "name. What is published goes by that name and not by the one in the store's address.",
+        example={},
+    ),
+    CatalogEntry(
         code="MC401",
         severity="error",
         title="too many watched files",
