@@ -1,0 +1,75 @@
+"""Resources encoded once for all nodes: by the digest of the file that they come from."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshc.delivery.xds.rewrite import Variant, rewritten
+from meshc.delivery.xds.snapshot import Encoded, TypeSet, encoded
+from meshc.delivery.xds.types import CLUSTER, ENDPOINT, TypeUrl
+from meshc.diagnostics.errors import BundleError
+
+if TYPE_CHECKING:
+    from meshc.proto import EnvoySchema
+
+_EDS = "EDS"
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class FileResources:
+    """The resources of one file, all of one type."""
+
+    type_url: TypeUrl
+    resources: TypeSet
+
+
+class Library:
+    """Encodes files.  What no snapshot holds any more is forgotten by itself."""
+
+    def __init__(self, schema: EnvoySchema) -> None:
+        self._schema = schema
+        self._files: weakref.WeakValueDictionary[tuple[str, Variant], FileResources] = (
+            weakref.WeakValueDictionary()
+        )
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def known(self, digest: str, variant: Variant) -> FileResources | None:
+        """Return what a file holds if that is known already."""
+        return self._files.get((digest, variant))
+
+    def add(self, digest: str, data: bytes, type_url: TypeUrl, variant: Variant) -> FileResources:
+        """Encode a file, whose digest was verified.
+
+        Raises:
+            BundleError: it is no list of resources of that type.
+        """
+        try:
+            messages = json.loads(data)["resources"]
+            found = [self._encoded(message, type_url, variant) for message in messages]
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise BundleError(f"a file of the bundle is no list of resources: {error}") from error
+        file = FileResources(type_url, TypeSet.of(found))
+        self._files[digest, variant] = file
+        return file
+
+    def _encoded(self, message: dict[str, Any], type_url: TypeUrl, variant: Variant) -> Encoded:
+        body = dict(message)
+        if body.pop("@type") != type_url:
+            raise ValueError(f'"{message["@type"]}" where "{type_url}" belongs')
+        name = body["cluster_name" if type_url == ENDPOINT else "name"]
+        wire = self._schema.to_wire(type_url, rewritten(body, variant))
+        endpoints = _endpoints_of(body) if type_url == CLUSTER else None
+        return encoded(type_url, name, wire, endpoints=endpoints)
+
+
+def _endpoints_of(cluster: dict[str, Any]) -> str | None:
+    """Return the name of the load assignment that a cluster waits for."""
+    if cluster.get("type") != _EDS:
+        return None
+    name = cluster.get("eds_cluster_config", {}).get("service_name") or cluster["name"]
+    return str(name)
