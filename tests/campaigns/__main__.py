@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.campaigns.report import Report
 
-CAMPAIGNS = {
-    "kill": ("kill -9 at every system call of a delivery, then at random moments", 20_000),
-    "disk": ("ENOSPC, EIO, EROFS at every write, sync and rename", 2_000),
-    "power": ("images of a disk whose power went away", 10_000),
-    "live": ("changes under a running load", 300),
+CAMPAIGNS: dict[str, tuple[str, str, float]] = {
+    "kill": ("kill -9 at every system call of a delivery, then at random moments", "count", 20_000),
+    "disk": ("ENOSPC, EIO, EROFS at every write, sync and rename", "count", 2_000),
+    "power": ("images of a disk whose power went away", "count", 10_000),
+    "live": ("changes under a running load", "count", 300),
+    "soak": ("changes all the time, and what the agent holds meanwhile", "minutes", 120),
+    "links": ("somebody swaps folders and files of the target for links", "minutes", 10),
+    "freeze": ("an agent that is stopped for long, and then goes on", "minutes", 10),
 }
-"""Name → what it does, how much of it by default; each is a module with a function `run`."""
+"""Name → what it does, and how much of what by default; each is a module with a function `run`."""
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns")
     commands = parser.add_subparsers(dest="name", required=True)
-    for name, (text, count) in CAMPAIGNS.items():
+    for name, (text, unit, amount) in CAMPAIGNS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--count", type=int, default=count, help=f"default: {count:,}")
+        kind = int if unit == "count" else float
+        command.add_argument(
+            f"--{unit}", dest="amount", type=kind, default=kind(amount), help=f"default: {amount:,}"
+        )
         command.add_argument("--seed", type=int, default=1, help="default: 1")
     return parser.parse_args()
 
@@ -33,7 +39,8 @@ def main() -> int:
     """Run it."""
     arguments = _arguments()
     module = importlib.import_module(f"tests.campaigns.{arguments.name}")
-    report: Report = module.run(count=arguments.count, seed=arguments.seed)
+    unit = CAMPAIGNS[arguments.name][1]
+    report: Report = module.run(**{unit: arguments.amount}, seed=arguments.seed)
     sys.stdout.write(report.text() + "\n")
     return 0 if report.is_clean else 1
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.campaigns.load.mesh import NODE
-from tests.delivery.live import envoy_or_skip, until
+from tests.delivery.live import envoy_or_skip
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 LIMIT_S = 60.0
+_ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = (sys.executable, "-m", "meshc", "agent", "run")
 """The resident agent as anybody starts it."""
 
@@ -34,11 +36,24 @@ def envoy(
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
     try:
-        until(lambda: _is_live(process, admin), "an Envoy that is live", LIMIT_S)
+        wait_until(lambda: _is_live(process, admin), "an Envoy that is live")
         yield process
     finally:
         process.terminate()
         process.wait(20)
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, pause_s: float = 0.01) -> None:
+    """Wait for something that has to come.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not in time: {what}")
+        time.sleep(pause_s)
 
 
 def ask_admin(admin: tuple[str, int], path: str) -> bytes:
@@ -68,7 +83,7 @@ class Agent:
         program: tuple[str, ...] = PROGRAM,
         flags: tuple[str, ...] = (),
     ) -> None:
-        self._state = state
+        self.state = state
         self._log = state.with_name("agent.log")
         self._command = [
             *(*program, "--node", NODE, "--source", str(source), "--target", str(target)),
@@ -80,12 +95,16 @@ class Agent:
         """Start it; it is not ready yet when this returns."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+                self._command,
+                cwd=_ROOT,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
     def has_begun(self) -> bool:
         """Whether it is, or was when it was killed, in the midst of a delivery."""
-        ledger = json.loads((self._state / "ledger.json").read_bytes())
+        ledger = json.loads((self.state / "ledger.json").read_bytes())
         return ledger["ledger"]["intent"] is not None
 
     def kill(self) -> None:
@@ -114,10 +133,21 @@ class Agent:
     def status(self) -> dict[str, Any]:
         """What it has written about itself last; nothing before the first time."""
         try:
-            found: dict[str, Any] = json.loads((self._state / "status.json").read_bytes())
+            found: dict[str, Any] = json.loads((self.state / "status.json").read_bytes())
         except FileNotFoundError:
             return {}
         return found
+
+    def scrape(self) -> str:
+        """Ask for its metrics, as a scraper does."""
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(LIMIT_S)
+            stream.connect(str(self.state / "metrics.sock"))
+            stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n")
+            parts = []
+            while part := stream.recv(1 << 16):
+                parts.append(part)
+        return b"".join(parts).decode()
 
     def words(self) -> list[dict[str, Any]]:
         """Everything in its log, over all of its lives."""

@@ -42,6 +42,7 @@ class Mesh:
 
     places: Places
     logs: Path
+    drain_s: int = 2
     hosts: dict[str, dict[str, int]] = field(
         default_factory=lambda: {"app": {"app1": 1, "app2": 1}, "twin": {"twin1": 1, "twin2": 1}}
     )
@@ -138,7 +139,7 @@ class Mesh:
                 "admin": {"host": places.admin[0], "port": places.admin[1]},
                 "accessLog": {"enabled": self.is_logging, "directory": str(self.logs)},
                 "connectTimeout": "5s",
-                "drainTime": "2s",
+                "drainTime": f"{self.drain_s}s",
                 "xdsDirectory": ".",
                 "routes": self.routes,
                 "endpoints": self.endpoints,

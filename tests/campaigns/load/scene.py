@@ -8,14 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.agent.generations import digests_of, generation_of
 from meshc.pipeline import BuildOptions, build
-from tests.campaigns.load.host import LIMIT_S, PROGRAM, Agent, ask_admin, envoy
+from tests.campaigns.load.host import PROGRAM, Agent, ask_admin, envoy, wait_until
 from tests.campaigns.load.mesh import NODE, SERVERS, Drawing, Mesh, Places
 from tests.campaigns.load.servers import servers_bootstrap
 from tests.delivery.live import free_ports, get
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.campaigns.report import Report
 
-DRAIN_S = 2
 _MOST_ASKED = 500
 
 
@@ -45,6 +43,7 @@ class Scene:
         draw: random.Random,
         *,
         network: str,
+        drain_s: int = 2,
         program: tuple[str, ...] = PROGRAM,
         flags: tuple[str, ...] = (),
     ) -> None:
@@ -52,29 +51,30 @@ class Scene:
         """How often each kind of change was made."""
         self._drawing = Drawing(draw)
         self._stack = stack
+        self._drain_s = drain_s
         self._specs, self.out = folder / "specs", folder / "out"
         self.target, self._logs = folder / "envoy", folder / "logs"
         for place in (self._specs, self.target, self._logs, folder / "servers"):
             place.mkdir()
         self.places = _places(f"{network}.1", f"{network}.2")
-        self.mesh = Mesh(places=self.places, logs=self._logs)
+        self.mesh = Mesh(places=self.places, logs=self._logs, drain_s=drain_s)
         servers_admin = (f"{network}.2", free_ports(f"{network}.2", 1)[0])
         (folder / "servers" / "bootstrap.json").write_bytes(
             servers_bootstrap(self.places.servers, servers_admin)
         )
-        stack.enter_context(envoy(folder / "servers", servers_admin, workers=1, drain_s=DRAIN_S))
+        stack.enter_context(envoy(folder / "servers", servers_admin, workers=1, drain_s=drain_s))
         self.agent = Agent(self.out, self.target, folder / "state", program=program, flags=flags)
         self.published = self._publish()
         stack.callback(self.agent.kill)
         self.agent.start()
-        _await_file(self.target / "lds.json")
+        wait_until((self.target / "lds.json").exists, "files for Envoy")
         self._run_envoy()
         self.agent.await_confirmed(self.published)
 
     def _run_envoy(self) -> None:
         self._envoy_held = self._stack.enter_context(contextlib.ExitStack())
         self.envoy: subprocess.Popen[bytes] = self._envoy_held.enter_context(
-            envoy(self.target, self.places.admin, workers=2, drain_s=DRAIN_S)
+            envoy(self.target, self.places.admin, workers=2, drain_s=self._drain_s)
         )
 
     def restart_envoy(self) -> None:
@@ -160,11 +160,3 @@ def _places(host: str, servers_host: str) -> Places:
         store=store,
         extra=(extra[0], extra[1]),
     )
-
-
-def _await_file(path: Path) -> None:
-    end = time.monotonic() + LIMIT_S
-    while not path.exists():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{path} does not come")
-        time.sleep(0.01)

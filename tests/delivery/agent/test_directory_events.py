@@ -90,20 +90,20 @@ def test_moving_what_was_read_into_place_is_no_news(source: Watched, out: Path) 
 def test_a_fetch_while_the_watch_is_being_set_up_sets_up_no_second_one(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    watched = DirectorySource(settings_for(out, tmp_path / "target"))
     start = InotifyObserver.start
     started: list[InotifyObserver] = []
 
     def fetch_and_start(self: InotifyObserver) -> None:
         started.append(self)
         if len(started) == 1:  # the agent's worker fetches as soon as it is there
-            source.fetch(None)
+            watched.fetch(None)
         start(self)
 
     monkeypatch.setattr(InotifyObserver, "start", fetch_and_start)
-    source = DirectorySource(settings_for(out, tmp_path / "target"))
 
-    assert not source.watch(lambda _at: None)
-    source.close()
+    assert not watched.watch(lambda _at: None)
+    watched.close()
 
     assert len(started) == 1
 
