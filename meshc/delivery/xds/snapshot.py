@@ -86,7 +86,7 @@ def version_of(resources: Iterable[Encoded]) -> str:
 EMPTY = TypeSet.of(())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Snapshot:
     """One node's resources of one generation, all types together.
 

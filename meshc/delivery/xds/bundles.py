@@ -1,0 +1,130 @@
+"""One generation of a bundle as snapshots of its nodes, made when somebody asks for them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
+from meshc.artifact.manifest import file_digest
+from meshc.delivery.xds.snapshot import Snapshot, TypeSet
+from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.diagnostics.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from meshc.artifact.manifest import Manifest
+    from meshc.delivery.xds.library import FileResources, Library
+    from meshc.delivery.xds.rewrite import Variant
+
+Files = dict[str, tuple[str, str]]
+"""Path on the host → (path in the bundle, digest)."""
+
+
+class ManifestBundles:
+    """Nodes of a bundle with a manifest.
+
+    ``previous`` is the generation before: nodes and files that are the same are taken over, so
+    that a change costs what it changes.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        read: Callable[[str], bytes],
+        library: Library,
+        previous: ManifestBundles | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self._read = read
+        self._library = library
+        self._drain_s = seconds(manifest.drain_time)
+        self._files: dict[str, Files] = {}
+        self._snapshots: weakref.WeakValueDictionary[tuple[str, Variant], Snapshot] = (
+            weakref.WeakValueDictionary()
+        )
+        self._previous = previous
+
+    def snapshot(self, node: str, variant: Variant) -> Snapshot:
+        """Return a node's resources; the same object as long as nothing of it changes."""
+        known = self._snapshots.get((node, variant)) or self._taken_over(node, variant)
+        if known is None:
+            known = self._made(node, variant)
+        self._snapshots[node, variant] = known
+        return known
+
+    def files(self, node: str) -> Files:
+        """Return the files of a node that hold resources; raises UnknownNameError."""
+        found = self._files.get(node)
+        if found is None:
+            found = self.manifest.node_files(node)
+            del found[BOOTSTRAP]
+            self._files[node] = found
+        return found
+
+    def settle(self) -> None:
+        """Forget the generation before, once everybody has been switched."""
+        self._previous = None
+
+    def _taken_over(self, node: str, variant: Variant) -> Snapshot | None:
+        previous = self._previous
+        if previous is None or previous._drain_s != self._drain_s:  # noqa: SLF001, one of us
+            return None
+        known = previous._snapshots.get((node, variant))  # noqa: SLF001, the same
+        if known is None or previous.files(node) != self.files(node):
+            return None
+        return known
+
+    def _made(self, node: str, variant: Variant) -> Snapshot:
+        by_type: dict[TypeUrl, list[FileResources]] = {}
+        for path, (place, digest) in self.files(node).items():
+            file = self._file(place, digest, type_of(path), variant)
+            by_type.setdefault(file.type_url, []).append(file)
+        return Snapshot(
+            node=node,
+            generation=self.manifest.generation,
+            types={type_url: _union(files) for type_url, files in by_type.items()},
+            drain_s=self._drain_s,
+        )
+
+    def _file(self, place: str, digest: str, type_url: TypeUrl, variant: Variant) -> FileResources:
+        known = self._library.known(digest, variant)
+        if known is not None:
+            return known
+        data = self._read(place)
+        if file_digest(data) != digest:
+            raise BundleError(f'"{place}" is not the file that the manifest names')
+        return self._library.add(digest, data, type_url, variant)
+
+
+def _union(files: list[FileResources]) -> TypeSet:
+    if len(files) == 1:
+        return files[0].resources
+    return TypeSet.of(one for file in files for one in file.resources.resources.values())
+
+
+def type_of(path: str) -> TypeUrl:
+    """Return the type of the resources in a file of a node."""
+    name = path.rpartition("/")[2]
+    if name == LDS:
+        return LISTENER
+    if name == CDS:
+        return CLUSTER
+    return ENDPOINT if name.startswith("eds") else ROUTE
+
+
+def seconds(duration: str) -> float:
+    """Read a duration as Envoy writes it; none at all is no time."""
+    return float(duration.removesuffix("s") or 0)
+
+
+def changed_nodes(
+    old: ManifestBundles, new: ManifestBundles, nodes: Mapping[str, object]
+) -> set[str]:
+    """Return those of the nodes that have other files than before, or none any more."""
+    return {
+        node
+        for node in nodes
+        if node not in new.manifest.data["nodes"] or old.files(node) != new.files(node)
+    }

@@ -1,0 +1,148 @@
+"""The gRPC methods of the xDS protocol: what each is called, and which streams it makes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import GRPCError
+
+from meshc.delivery.xds.connected import Connected
+from meshc.delivery.xds.rewrite import Variant
+from meshc.delivery.xds.stream import ProtocolError, Stream
+from meshc.delivery.xds.types import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    LISTENER,
+    ROUTE,
+    RUNTIME,
+    SECRET,
+    TypeUrl,
+)
+from meshc.delivery.xds.wire import WireError, read_delta_request, read_request
+from meshc.diagnostics.errors import BundleError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshc.delivery.xds.hub import Hub
+    from meshc.delivery.xds.wire import DeltaRequest, Request
+
+_AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+_SINGLE: Mapping[str, tuple[str, TypeUrl]] = {
+    "envoy.service.cluster.v3.ClusterDiscoveryService": ("Clusters", CLUSTER),
+    "envoy.service.endpoint.v3.EndpointDiscoveryService": ("Endpoints", ENDPOINT),
+    "envoy.service.listener.v3.ListenerDiscoveryService": ("Listeners", LISTENER),
+    "envoy.service.route.v3.RouteDiscoveryService": ("Routes", ROUTE),
+    "envoy.service.secret.v3.SecretDiscoveryService": ("Secrets", SECRET),
+    "envoy.service.runtime.v3.RuntimeDiscoveryService": ("Runtime", RUNTIME),
+    "envoy.service.extension.v3.ExtensionConfigDiscoveryService": ("ExtensionConfigs", EXTENSION),
+}
+
+
+class RawCodec(CodecBase):
+    """Leaves messages as bytes: they are read and written by `meshc.delivery.xds.wire`."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: bytes, message_type: object) -> bytes:  # noqa: ARG002, its signature
+        """Return the message."""
+        return message
+
+    def decode(self, data: bytes, message_type: object) -> bytes:  # noqa: ARG002, the same
+        """Return the message."""
+        return bytes(data)
+
+
+class Gate(Protocol):
+    """Decides who may ask for a node."""
+
+    def check(self, peer: Any, node: str) -> None:
+        """Raise GRPCError where this peer may not ask for this node."""
+
+
+class Discovery:
+    """All services of the protocol, over one hub."""
+
+    def __init__(self, hub: Hub, gate: Gate) -> None:
+        self._hub = hub
+        self._gate = gate
+
+    def __mapping__(self) -> dict[str, Handler]:
+        """Return the methods by path, as grpclib wants them."""
+        methods = self._methods(_AGGREGATED, "AggregatedResources", None)
+        for service, (noun, type_url) in _SINGLE.items():
+            methods |= self._methods(service, noun, type_url)
+        return methods
+
+    def _methods(self, service: str, noun: str, only: TypeUrl | None) -> dict[str, Handler]:
+        return {
+            f"/{service}/{prefix}{noun}": Handler(
+                self._method(only=only, is_delta=is_delta),
+                Cardinality.STREAM_STREAM,
+                bytes,
+                bytes,
+            )
+            for prefix, is_delta in (("Stream", False), ("Delta", True))
+        }
+
+    def _method(self, *, only: TypeUrl | None, is_delta: bool) -> Any:
+        async def serve(grpc: Any) -> None:
+            await self._serve(grpc, only=only, is_delta=is_delta)
+
+        return serve
+
+    async def _serve(self, grpc: Any, *, only: TypeUrl | None, is_delta: bool) -> None:
+        read = read_delta_request if is_delta else read_request
+        connected: Connected | None = None
+        try:
+            async for data in grpc:
+                try:
+                    request = read(data)
+                    if connected is None:
+                        connected = self._connect(grpc, request, only=only, is_delta=is_delta)
+                    elif request.node and request.node != connected.node:
+                        raise GRPCError(
+                            Status.INVALID_ARGUMENT, "the node of a stream cannot change"
+                        )
+                    connected.emit(connected.state.request(request, time.monotonic()))
+                except (WireError, ProtocolError) as error:
+                    raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        finally:
+            if connected is not None:
+                connected.close()
+                self._hub.leave(connected)
+
+    def _connect(
+        self,
+        grpc: Any,
+        request: Request | DeltaRequest,
+        *,
+        only: TypeUrl | None,
+        is_delta: bool,
+    ) -> Connected:
+        if not request.node:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the first request must name its node")
+        self._gate.check(grpc.peer, request.node)
+        variant = _variant(only=only, is_delta=is_delta)
+        if self._hub.bundles is None:
+            raise GRPCError(Status.UNAVAILABLE, "no bundle is loaded yet")
+        try:
+            snapshot = self._hub.bundles.snapshot(request.node, variant)
+        except UnknownNameError as error:
+            raise GRPCError(Status.NOT_FOUND, error.message) from error
+        except BundleError as error:
+            raise GRPCError(Status.UNAVAILABLE, error.message) from error
+        state = Stream(snapshot=snapshot, is_delta=is_delta, only=only)
+        connected = Connected(grpc, node=request.node, variant=variant, state=state)
+        self._hub.join(connected)
+        return connected
+
+
+def _variant(*, only: TypeUrl | None, is_delta: bool) -> Variant:
+    if only is None:
+        return Variant.AGGREGATED
+    return Variant.DELTA_GRPC if is_delta else Variant.GRPC
