@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check bench campaign zipkin docs out clean
+.PHONY: help demo test lint types contracts check bench campaign consul zipkin docs out clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ campaign: .venv/dev  ## Look for what short tests miss, for long; ARGS="kill --c
 
 zipkin: .venv/dev  ## Bring a Zipkin server into the cache, with Maven; tests run it
 	@$(BIN)/python -m tests.observability.zipkin
+
+consul: .venv/dev  ## Build the Consul that some tests run, where none is installed
+	@$(BIN)/python -m tests.consul.build
 
 docs: .venv/dev  ## Write what is generated from the code: schemas, diagnostics, spec reference
 	@$(BIN)/meshc schema --write docs/schema
