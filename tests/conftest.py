@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.validate.find_envoy import find_envoy
+from tests.consul.cluster import start_cluster
 from tests.consul.program import consul_or_skip
 from tests.consul.server import ConsulServer
 from tests.golden import Goldens
@@ -16,6 +17,8 @@ from tests.golden import Goldens
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.consul.cluster import Cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,3 +75,12 @@ def consul_dev(
     log = tmp_path_factory.mktemp("consul") / "log"
     with ConsulServer(program=consul_binary, log=log) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def consul_cluster(
+    consul_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A server as it runs in earnest: data on disk, TLS, access rules; shared like the other."""
+    with start_cluster(consul_binary, tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
