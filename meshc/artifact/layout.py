@@ -4,6 +4,9 @@
     nodes/<node>/lds.json cds.json     what is this node's own
     nodes/<node>/bootstrap.json        what its Envoy starts with
     services/<service>/eds.json        the endpoints of a service, one file for all callers
+    services/<service>/eds@<caller>.json, health@<caller>.json
+                                       the endpoints of a caller that follows their health, and
+                                       by what rule its hosts choose among them
     services/<service>/rds-*.json      routes to it: inbound, outbound, outbound@<caller>
     services/<service>/instances.json  who and where its instances are; for registration
 
@@ -24,6 +27,7 @@ NODE_FILES = (BOOTSTRAP, CDS, LDS)
 NODES = "nodes"
 SERVICES = "services"
 _SHARED_DEPTH = 3
+_HEALTH = "health@"
 
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """One rule for services, hosts and meshes: safe as a file name, a Consul KV key segment and a
@@ -47,9 +51,20 @@ def service_directory(service: str) -> str:
     return f"{SERVICES}/{service}"
 
 
-def endpoints_path(service: str) -> str:
+def endpoints_path(service: str, consumer: str | None = None) -> str:
     """File with the endpoints of a service, relative to `out/` and to a host's directory."""
-    return f"{SERVICES}/{service}/eds.json"
+    caller = "" if consumer is None else f"@{consumer}"
+    return f"{SERVICES}/{service}/eds{caller}.json"
+
+
+def health_path(service: str, consumer: str) -> str:
+    """File with the rule by which a caller's hosts choose among endpoints, for their agents."""
+    return f"{SERVICES}/{service}/{_HEALTH}{consumer}.json"
+
+
+def is_health_path(path: str) -> bool:
+    """Whether a file is such a rule, which no Envoy reads."""
+    return path.startswith(f"{SERVICES}/") and path.rpartition("/")[2].startswith(_HEALTH)
 
 
 def routes_path(service: str, direction: str, consumer: str | None) -> str:

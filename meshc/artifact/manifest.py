@@ -194,13 +194,13 @@ class Manifest:
 
 def origin_of(origins: Mapping[str, Any], node: str, resource: str) -> str | None:
     """Spec place (``file:line:column``) behind a resource's name on a node, if known."""
-    direction, _, rest = resource.partition("/")
-    service, _, consumer = rest.partition("@")
-    if direction == "outbound" and consumer:
+    direction, separator, rest = resource.partition("/")
+    service, _, consumer = (rest if separator else direction).partition("@")
+    if consumer and direction != "inbound":
         return _place(origins, consumer, "dependencies", service)
-    if direction == "inbound":
+    if separator and direction == "inbound":
         return _place(origins, service, "hosts", node) or _place(origins, service, "", "")
-    return _place(origins, service or direction, "", "")
+    return _place(origins, service, "", "")
 
 
 def _place(origins: Mapping[str, Any], service: str, kind: str, name: str) -> str | None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 INDEX = "index"
-INDEX_PATH = "index.json"
 TRASH = "trash"
 LOCK = "lock"
 

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 FORMAT = 1
+INDEX_PATH = "index.json"
+"""Where a published folder says what is published; only publishers read it."""
 PIECE = 448 * 1024
 """Largest piece of a file, before it is compressed."""
+MAX_BLOB = PIECE + PIECE // 1000 + 64
+"""What compressing can make of a piece at worst."""
 MAX_POINTER = 320 * 1024
 """Largest pointer, as it is stored: in a transaction it is a third larger."""
 MAX_INFLATED = 4 * 1024 * 1024
@@ -30,9 +34,10 @@ MAX_INFLATED = 4 * 1024 * 1024
 LAST_ORDER = 1 << 53
 """Orders are whole numbers that every JSON reader can hold."""
 
+FUTURE_MS = 7 * 24 * 3_600_000
+"""A publication from further ahead is taken for a mistake, by publishers and by agents."""
+
 _PLAIN_POINTER = 16 * 1024
-_MAX_BLOB = PIECE + PIECE // 1000 + 64
-"""What compressing can make of a piece at worst."""
 _HEX, _DIGEST_LENGTH = frozenset("0123456789abcdef"), 64
 _ROOT = "meshc/v1"
 
@@ -246,7 +251,7 @@ def open_blob(data: bytes, *, digest: str, size: int) -> bytes:
     Raises:
         BundleError: it is not the piece that the pointer names.
     """
-    if len(data) > _MAX_BLOB:
+    if len(data) > MAX_BLOB:
         raise BundleError(f"blob {digest} is damaged: it has {len(data)} bytes")
     try:
         plain = unpack(data, limit=size)

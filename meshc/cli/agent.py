@@ -4,121 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from meshc.cli.agent_options import SYSTEM_FILE, place_options, settings_options
 from meshc.cli.options import common_options, terminal
 from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.settings import AgentSettings, load_settings, places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-
-_SYSTEM_FILE = Path("/etc/meshc/agent.toml")
 _ROLLBACK_S = 120.0
 _ANSWER_S = 10.0
 _WORLD = 3
-
-
-def _file_option(command: _Command) -> _Command:
-    return click.option(
-        "--config",
-        "file",
-        type=click.Path(path_type=Path),
-        envvar="MESHC_AGENT_CONFIG",
-        show_envvar=True,
-        help=f"Settings file. Default: {_SYSTEM_FILE}, if it is there.",
-    )(command)
-
-
-def _place_options(command: _Command) -> _Command:
-    """Add what finds an agent: its target or its settings."""
-    for option in (
-        _file_option,
-        click.option(
-            "--state",
-            type=click.Path(),
-            help="Folder for what the agent must remember. Default: .agent in the target.",
-        ),
-        click.option("--target", type=click.Path(), help="Directory that Envoy watches."),
-    ):
-        command = option(command)
-    return command
-
-
-def _settings_options(command: _Command) -> _Command:
-    """Add what an agent can be told."""
-    for option in (
-        click.option("--log", type=click.Choice(["text", "json"]), help="Form of the log."),
-        click.option(
-            "--metrics",
-            metavar="unix:PATH|http://127.0.0.1:PORT|none",
-            help="Where metrics are served. Default: metrics.sock in the state folder.",
-        ),
-        click.option("--ca-file", type=click.Path(), help="Certificates to trust for https."),
-        click.option("--keep", type=int, help="Generations to keep. Default: 3."),
-        click.option("--probe", type=float, help="Seconds between looks at Envoy. Default: 5."),
-        click.option("--poll", type=float, help="Seconds between looks at the source. Default: 5."),
-        click.option(
-            "--allow-empty", is_flag=True, default=None, help="Deliver a set without listeners too."
-        ),
-        click.option(
-            "--allow-shrink",
-            is_flag=True,
-            default=None,
-            help="Deliver however much a set shrinks or grows.",
-        ),
-        click.option(
-            "--max-growth",
-            type=float,
-            help="By what a node may grow at once, as a multiple. Default: 10.",
-        ),
-        click.option(
-            "--max-shrink",
-            type=float,
-            help="By what a node may shrink at once, as a share. Default: 0.3.",
-        ),
-        click.option(
-            "--unconfirmed-wait",
-            type=float,
-            help="Seconds between steps with --unconfirmed. Default: 2.",
-        ),
-        click.option(
-            "--unconfirmed",
-            is_flag=True,
-            default=None,
-            help="Never ask Envoy; deliver in order, with waiting, and confirm nothing.",
-        ),
-        click.option(
-            "--require-validation",
-            is_flag=True,
-            default=None,
-            help="Deliver nothing that no Envoy program on this host has judged.",
-        ),
-        click.option(
-            "--envoy",
-            metavar="auto|none|PATH",
-            help="Envoy program that judges before delivery. Default: auto.",
-        ),
-        click.option(
-            "--admin",
-            metavar="unix:PATH|http://IP:PORT",
-            help="Envoy's admin interface. Default: as in the bootstrap.",
-        ),
-        click.option(
-            "--source",
-            metavar="DIR|URL",
-            help="Where bundles come from: a folder like out/, or a web server's.",
-        ),
-        click.option("--node", help="Name of this host's node."),
-        _place_options,
-    ):
-        command = option(command)
-    return command
 
 
 def _given(file: Path | None, flags: dict[str, Any]) -> tuple[AgentSettings, Log]:
@@ -127,8 +27,8 @@ def _given(file: Path | None, flags: dict[str, Any]) -> tuple[AgentSettings, Log
 
 
 def _file(given: Path | None) -> Path | None:
-    if given is None and _SYSTEM_FILE.is_file():
-        return _SYSTEM_FILE
+    if given is None and SYSTEM_FILE.is_file():
+        return SYSTEM_FILE
     return given
 
 
@@ -151,7 +51,7 @@ def command() -> None:
     epilog="Example: meshc agent run --node front1 --source /srv/mesh/out "
     "--target /var/lib/meshc/envoy",
 )
-@_settings_options
+@settings_options
 @common_options
 def run_command(file: Path | None, **flags: Any) -> NoReturn:
     """Follow a source for ever; this is what the service runs."""
@@ -165,7 +65,7 @@ def run_command(file: Path | None, **flags: Any) -> NoReturn:
     "once",
     epilog="Example: meshc agent once --node front1 --source out --target /var/lib/meshc/envoy",
 )
-@_settings_options
+@settings_options
 @common_options
 def once_command(file: Path | None, **flags: Any) -> int:
     """Deliver what the source has now, and end.
@@ -195,7 +95,7 @@ def once_command(file: Path | None, **flags: Any) -> int:
     epilog="Example, before Envoy starts: meshc agent prepare --node front1 --source /srv/mesh/out "
     "--target /var/lib/meshc/envoy",
 )
-@_settings_options
+@settings_options
 @common_options
 def prepare_command(file: Path | None, **flags: Any) -> int:
     """Make sure that Envoy will find a complete set, before it starts.
@@ -215,7 +115,7 @@ def prepare_command(file: Path | None, **flags: Any) -> int:
     "for scripts: meshc agent status --json | jq -r .summary",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-@_place_options
+@place_options
 @common_options
 def status_command(file: Path | None, target: str | None, state: str | None, as_json: bool) -> int:
     """Tell how delivery on this host is: the first line says it all.
@@ -259,7 +159,7 @@ def status_command(file: Path | None, target: str | None, state: str | None, as_
 )
 @click.option("-n", "count", type=int, default=20, show_default=True, help="How many events.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one event a line.")
-@_place_options
+@place_options
 @common_options
 def history_command(
     file: Path | None, target: str | None, state: str | None, count: int, as_json: bool
@@ -287,7 +187,7 @@ def history_command(
     "meshc agent history and status name them",
 )
 @click.argument("generation", default="")
-@_settings_options
+@settings_options
 @common_options
 def rollback_command(file: Path | None, generation: str, **flags: Any) -> int:
     """Go back to GENERATION, or to the one before, and do not follow the source any more.
@@ -319,7 +219,7 @@ def rollback_command(file: Path | None, generation: str, **flags: Any) -> int:
     epilog='Example: meshc agent pause --reason "the database moves" --target /var/lib/meshc/envoy',
 )
 @click.option("--reason", default="", help="Shown by status.")
-@_place_options
+@place_options
 @common_options
 def pause_command(file: Path | None, target: str | None, state: str | None, reason: str) -> int:
     """Do not follow the source any more; what runs goes on."""
@@ -330,7 +230,7 @@ def pause_command(file: Path | None, target: str | None, state: str | None, reas
     "resume",
     epilog="Example: meshc agent resume --target /var/lib/meshc/envoy",
 )
-@_place_options
+@place_options
 @common_options
 def resume_command(file: Path | None, target: str | None, state: str | None) -> int:
     """Follow the source again."""
@@ -342,7 +242,7 @@ def resume_command(file: Path | None, target: str | None, state: str | None) -> 
     epilog="Example: meshc agent allow 02af0b6, as meshc agent status names it",
 )
 @click.argument("generation")
-@_place_options
+@place_options
 @common_options
 def allow_command(file: Path | None, target: str | None, state: str | None, generation: str) -> int:
     """Give the word for GENERATION, which a guard holds back, or lift its quarantine.

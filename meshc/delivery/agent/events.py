@@ -42,10 +42,16 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """The source's generation is stored; the same as before where nothing has changed."""
+    """The source's generation is stored; the same as before where nothing has changed.
+
+    ``order`` is that of its publication, as far as the source has orders; ``clock_ms`` the time
+    of day at which it came.
+    """
 
     at: float
     generation: str
+    order: int | None = None
+    clock_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

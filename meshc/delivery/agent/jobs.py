@@ -104,14 +104,14 @@ class Jobs:
             bundle = self._source.fetch(job.known if self._is_stored else None)
             if bundle is None:
                 assert job.known is not None  # noqa: S101, the contract of a source
-                return ev.Fetched(at=time.monotonic(), generation=job.known)
+                return self._fetched(job.known)
             generation = generation_of(digests_of(bundle.files))
             if generation != job.known:
                 self._is_stored = False
                 self._store.add(bundle, fetched=time.time())
                 self._at_hand = (generation, bundle)
             self._is_stored = True
-            return ev.Fetched(at=time.monotonic(), generation=generation)
+            return self._fetched(generation)
         except MeshcError as error:
             return ev.FetchFailed(
                 at=time.monotonic(),
@@ -120,6 +120,14 @@ class Jobs:
                 is_incomplete=isinstance(error, SourceError) and error.is_incomplete,
                 luck=_luck(),
             )
+
+    def _fetched(self, generation: str) -> ev.Fetched:
+        return ev.Fetched(
+            at=time.monotonic(),
+            generation=generation,
+            order=self._source.order,
+            clock_ms=int(time.time() * 1000),
+        )
 
     def _check(self, job: ev.Check) -> ev.Event:
         bundle = self._bundle(job.generation)

@@ -45,6 +45,8 @@ class Ledger:
         quarantine: Generations that Envoy refused; never tried again.
         allowed: Generations that may shrink or grow as they like.
         admin: Where Envoy's admin interface answered last.
+        order: The highest order of a publication that was followed; 0: of none.
+        order_of: The generation that came with it.
     """
 
     good: str | None = None
@@ -56,6 +58,8 @@ class Ledger:
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
     allowed: frozenset[str] = frozenset()
     admin: str = ""
+    order: int = 0
+    order_of: str = ""
 
     def needed(self) -> set[str]:
         """Generations that must not be forgotten."""

@@ -114,6 +114,7 @@ def _is_news(state: State) -> bool:
         and latest is not None
         and latest != state.ledger.good
         and latest not in state.held
+        and state.doubt is None
         and _can_try(state, latest)
     )
 

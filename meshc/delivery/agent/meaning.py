@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.ledger import bounded
-from meshc.delivery.agent.state import Problem
+from meshc.delivery.agent.order import why_doubtful
+from meshc.delivery.agent.state import Doubt, Problem
 
 if TYPE_CHECKING:
     from meshc.delivery.agent.state import State
@@ -84,6 +85,7 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
 
 
 def _fetched(state: State, event: ev.Fetched) -> State:
+    state = _ordered(state, event)
     is_new = event.generation != state.latest
     return replace(
         state,
@@ -98,6 +100,26 @@ def _fetched(state: State, event: ev.Fetched) -> State:
         deliver_at=event.at if is_new else state.deliver_at,
         delivery_failures=0 if is_new else state.delivery_failures,
     )
+
+
+def _ordered(state: State, event: ev.Fetched) -> State:
+    """Follow a publication forward, and remember how far; never back."""
+    ledger = state.ledger
+    if event.order is None:
+        return replace(state, doubt=None)
+    reason = why_doubtful(
+        event.order,
+        event.generation,
+        seen=ledger.order,
+        seen_of=ledger.order_of,
+        clock_ms=event.clock_ms,
+    )
+    if reason is not None:
+        doubt = Doubt(generation=event.generation, order=event.order, reason=reason)
+        return replace(state, doubt=doubt)
+    order = max(event.order, ledger.order)
+    ledger = replace(ledger, order=order, order_of=event.generation)
+    return replace(state, ledger=ledger, doubt=None)
 
 
 def _moved_since(state: State) -> float | None:
@@ -292,7 +314,12 @@ def _allowed(state: State, event: ev.AllowAsked) -> State:
     quarantine = {name: why for name, why in ledger.quarantine.items() if name != generation}
     ledger = replace(ledger, allowed=ledger.allowed | {generation}, quarantine=quarantine)
     held = {name: why for name, why in state.held.items() if name != generation}
-    return replace(state, ledger=ledger, held=held, deliver_at=event.at)
+    doubt = state.doubt
+    if doubt is not None and doubt.generation == generation:
+        # From here on forward, also if that means later than nobody knows when.
+        ledger = replace(ledger, order=doubt.order, order_of=generation)
+        doubt = None
+    return replace(state, ledger=ledger, held=held, doubt=doubt, deliver_at=event.at)
 
 
 def _pause(failures: int, cap: float, luck: float) -> float:

@@ -37,6 +37,7 @@ class Metrics:
     envoy_restarts: int = 0
     nudges: int = 0
     last_success: float = 0.0
+    published: float = 0.0
     started: float = 0.0
     state: str = "starting"
     is_confirmed: bool = False
@@ -113,6 +114,12 @@ class Metrics:
                 "gauge",
                 "When Envoy last accepted a generation.",
                 self.last_success,
+            ),
+            (
+                "published_timestamp_seconds",
+                "gauge",
+                "When the newest publication that was followed was made; 0: none was.",
+                self.published,
             ),
             ("start_time_seconds", "gauge", "When the agent was started.", self.started),
             (

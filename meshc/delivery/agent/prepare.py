@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshc.delivery.agent.durable import make_folder
-from meshc.delivery.agent.generations import Generations, short
+from meshc.delivery.agent.generations import Generations, digests_of, generation_of, short
 from meshc.delivery.agent.guard import Bounds, check_size, check_whole, size_of
 from meshc.delivery.agent.host_files import why_not_startable
 from meshc.delivery.agent.ledger import Ledger, load_ledger, save_ledger
 from meshc.delivery.agent.lock import TargetLock, check_place, owner_of
+from meshc.delivery.agent.order import why_doubtful
 from meshc.delivery.agent.sources import open_source
 from meshc.delivery.agent.swap import read_files
 from meshc.delivery.agent.validation import Validator
@@ -79,28 +81,50 @@ def _prepare(settings: AgentSettings) -> str:
         return f"put generation {short(ledger.good)} back, which Envoy ran last"
     if not reason:
         return "whole, though a delivery into it was cut off; the agent will end that"
-    bundle = _first(settings, store.file, reason)
+    bundle, order = _first(settings, store.file, reason)
     _check(settings, bundle)
+    ledger = _followed(ledger, generation_of(digests_of(bundle.files)), order)
     store.prepare()
     generation = store.add(bundle, fetched=time.time())
+    save_ledger(settings.state, ledger)
     materialize(bundle, settings.target)
     save_ledger(settings.state, _with(ledger, generation, is_accepted=False))
     return f"laid generation {short(generation)} out"
 
 
 def _with(ledger: Ledger, generation: str, *, is_accepted: bool | None = None) -> Ledger:
-    return Ledger(
+    return replace(
+        ledger,
         good=generation,
         is_accepted=ledger.is_accepted if is_accepted is None else is_accepted,
-        previous=ledger.previous,
-        paused=ledger.paused,
-        quarantine=ledger.quarantine,
-        allowed=ledger.allowed,
-        admin=ledger.admin,
+        intent=None,
+        wanted=None,
     )
 
 
-def _first(settings: AgentSettings, held: Callable[[str], bytes | None], reason: str) -> NodeBundle:
+def _followed(ledger: Ledger, generation: str, order: int | None) -> Ledger:
+    """Remember how far publications were followed, before anything is done with this one."""
+    if order is None:
+        return ledger
+    doubt = why_doubtful(
+        order,
+        generation,
+        seen=ledger.order,
+        seen_of=ledger.order_of,
+        clock_ms=int(time.time() * 1000),
+    )
+    if doubt is not None:
+        raise DeliveryError(
+            f"Envoy is not given these files: {doubt}",
+            hint="publish what is right once more (meshc publish … --again), or if this is it, "
+            "start the agent and then: meshc agent allow " + short(generation),
+        )
+    return replace(ledger, order=max(order, ledger.order), order_of=generation)
+
+
+def _first(
+    settings: AgentSettings, held: Callable[[str], bytes | None], reason: str
+) -> tuple[NodeBundle, int | None]:
     source = open_source(settings, held)
     try:
         bundle = source.fetch(None)
@@ -112,7 +136,7 @@ def _first(settings: AgentSettings, held: Callable[[str], bytes | None], reason:
     finally:
         source.close()
     assert bundle is not None  # noqa: S101, nothing was known
-    return bundle
+    return bundle, source.order
 
 
 def _check(settings: AgentSettings, bundle: NodeBundle) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.agent.generations import short
+from meshc.delivery.agent.order import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,6 +67,8 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     source = status["source"]
     problem = f"; {source['failures']} failures: {source['problem']}" if source["failures"] else ""
     yield "source", f"{source['address']}{problem}"
+    if order := status.get("published", {}).get("order"):  # an older agent says nothing of it
+        yield "published", moment(order)
     yield "subscriptions", _subscriptions(status["subscriptions"], room)
     if status.get("leftovers"):
         yield "leftovers", "clusters of an earlier generation, until connections have drained"

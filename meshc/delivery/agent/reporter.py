@@ -105,6 +105,7 @@ class Reporter:
                 state.is_replaced,
                 state.source_failures,
                 state.source_problem,
+                state.doubt,
             ),
             *(state.delivery_problem, state.job if isinstance(state.job, _SHOWN_JOBS) else None),
             *(jobs.probe.accepted, jobs.facts.validation, self.shown.notes, self.shown.last_error),
@@ -141,6 +142,7 @@ class Reporter:
         metrics.is_confirmed = state.is_confirmed
         metrics.desired = short(state.latest or "")
         metrics.delivered = short(state.ledger.good or "")
+        metrics.published = state.ledger.order / 1000
         metrics.quarantined = len(state.ledger.quarantine)
         metrics.subscriptions = self.shown.subscriptions
         metrics.inotify_limit = instances_limit() or 0
@@ -148,6 +150,10 @@ class Reporter:
     def _fetched(self, event: ev.Fetched, before: State, after: State) -> None:
         if not isinstance(after.job, _SHOWN_JOBS):
             self._noticed = None  # Whatever is delivered next, it is not for this change.
+        if after.doubt is not None and after.doubt != before.doubt:
+            self._count("held")
+            self._error(after.doubt.reason)
+            self._tell("held", event.generation, reason=after.doubt.reason)
         if event.generation == before.latest:
             return
         stored = self._store.describe(event.generation)

@@ -328,7 +328,7 @@ class Agent:
                 case "allow":
                     generation = allow_target(
                         self.state.ledger,
-                        self.state.held,
+                        self.state.waiting(),
                         self.store,
                         str(given.get("generation", "")),
                     )

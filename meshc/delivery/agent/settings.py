@@ -22,7 +22,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _LAST_PORT = 65535
 _POSITIVE = (
     *("poll", "probe", "validation_limit", "source_limit", "max_growth"),
-    *("max_file", "max_manifest"),
+    *("max_file", "max_manifest", "consul_timeout"),
 )
 _NOT_NEGATIVE = ("quiet", "longest_quiet", "unconfirmed_wait")
 _MAX_FILE = 16 * 1024 * 1024
@@ -66,6 +66,15 @@ class AgentSettings:
     max_file: int = _MAX_FILE
     max_manifest: int = _MAX_MANIFEST
     ca_file: str = ""
+    consul_address: str = ""
+    consul_token_file: str = ""
+    """There is no setting for the token itself: settings are shown, and may be read by anybody."""
+    consul_ca_file: str = ""
+    consul_cert_file: str = ""
+    consul_key_file: str = ""
+    consul_server_name: str = ""
+    consul_datacenter: str = ""
+    consul_timeout: float = 10.0
     log: str = "text"
 
     def __post_init__(self) -> None:

@@ -33,6 +33,15 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why what the source gave last is not followed: when it was published does not fit."""
+
+    generation: str
+    order: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything that decisions depend on.
 
@@ -41,6 +50,7 @@ class State:
         latest: The generation that the source gave last.
         checked: The one that guards and validation have let pass.
         held: Generations that a guard holds, with its reason.
+        doubt: What is wrong with the publication that ``latest`` came with.
         lost: Generations whose stored files are damaged.
         is_whole: An Envoy could start with what lies in the target.
         is_confirmed: Envoy has said since it was last started that it runs what lies there.
@@ -57,6 +67,7 @@ class State:
     latest: str | None = None
     checked: str | None = None
     held: Mapping[str, str] = field(default_factory=dict)
+    doubt: Doubt | None = None
     lost: frozenset[str] = frozenset()
     is_whole: bool = False
     is_confirmed: bool = False
@@ -79,3 +90,8 @@ class State:
     delivery_failures: int = 0
     source_problem: Problem | None = None
     delivery_problem: Problem | None = None
+
+    def waiting(self) -> dict[str, str]:
+        """Return the generations that wait for an operator's word, each with the reason."""
+        doubt = {} if self.doubt is None else {self.doubt.generation: self.doubt.reason}
+        return {**self.held, **doubt}

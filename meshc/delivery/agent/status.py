@@ -100,6 +100,14 @@ def word_of(  # noqa: PLR0911, one line a state, the worst first
             f"{state.held[state.latest]}. {_cap(runs)}",
             todo=f"if that is intended: meshc agent allow {short(state.latest)}",
         )
+    if state.doubt is not None and state.latest != ledger.good and not ledger.paused:
+        return Word(
+            state="held",
+            summary=f"HELD: generation {short(state.doubt.generation)} is not delivered, because "
+            f"{state.doubt.reason}. {_cap(runs)}",
+            todo="publish what is right once more (meshc publish … --again), or if this is it: "
+            f"meshc agent allow {short(state.doubt.generation)}",
+        )
     if state.source_problem is not None and state.source_failures >= patience:
         return Word(
             state="source-failing",
@@ -204,7 +212,8 @@ def describe(state: State, shown: Shown, since: float) -> dict[str, Any]:
         "accepted": dict(shown.accepted),
         "paused": ledger.paused,
         "quarantine": {name: asdict(refusal) for name, refusal in ledger.quarantine.items()},
-        "held": dict(state.held),
+        "held": state.waiting(),
+        "published": {"order": ledger.order, "generation": ledger.order_of},
         "last_error": shown.last_error,
         "source": {
             "address": shown.source,

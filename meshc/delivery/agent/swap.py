@@ -137,6 +137,17 @@ def remove_file(directory: Path, path: str) -> None:
             os.unlink(path.rpartition("/")[2], dir_fd=folder)
 
 
+def drop_folder(directory: Path, path: str) -> None:
+    """Remove the folder that a file of a service was in, unless something else is in it."""
+    _check(path)
+    *above, name, _ = path.split("/")
+    with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        folder = _held(held, directory, _FOLDER)
+        for one in above:
+            folder = _held(held, one, _FOLDER | os.O_NOFOLLOW, within=folder)
+        os.rmdir(name, dir_fd=folder)
+
+
 def _stage(held: contextlib.ExitStack, top: int, data: bytes) -> int:
     """Write the bytes down beside what is watched; returns the folder in which they lie."""
     with contextlib.suppress(FileExistsError):

@@ -35,7 +35,7 @@ def verdict_of(  # noqa: C901, PLR0911, one by one
     if state.latest is not None and not ledger.paused:
         if state.latest in ledger.quarantine and ledger.intent is None and not state.must_repeat:
             return Verdict.REFUSED
-        if state.latest in state.held:
+        if state.latest in state.held or (state.doubt and state.latest != ledger.good):
             return Verdict.REFUSED
     if _is_stuck(state):
         return Verdict.WORLD

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshc.artifact.published import FUTURE_MS
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from meshc.artifact.publication import Index
 
-FUTURE_MS = 7 * 24 * 3_600_000
-"""A publication from further ahead is taken for a mistake, by publishers and by agents."""
 _DAILY_LOSS = 1
 """Losing one node is daily business, whatever share that is."""
 

@@ -16,8 +16,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import is_name
-from meshc.artifact.publication import INDEX, INDEX_PATH, TRASH, trash_order
-from meshc.artifact.published import blob_path, pointer_path
+from meshc.artifact.publication import INDEX, TRASH, trash_order
+from meshc.artifact.published import INDEX_PATH, blob_path, pointer_path
 from meshc.delivery.publish.place import BLOBS, NODES
 from meshc.delivery.publish.plan import PublishConflictError, PublishError
 

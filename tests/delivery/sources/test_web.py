@@ -62,7 +62,7 @@ def test_a_bundle_is_fetched_whole(server: RawServer, web: Callable[..., Source]
 
     assert bundle is not None
     assert bundle.files == OLD.seen["a"]
-    assert server.paths == ["/manifest.json", *(f"/{path}" for path in FILES)]
+    assert server.paths == ["/nodes/a.json", "/manifest.json", *(f"/{path}" for path in FILES)]
 
 
 def test_a_bundle_may_lie_below_a_path(server: RawServer, web: Callable[..., Source]) -> None:

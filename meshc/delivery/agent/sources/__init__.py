@@ -1,7 +1,7 @@
-"""Where a node's bundles come from: a directory, or a web server that gives one out.
+"""Where a node's bundles come from: a directory, a web server that gives one out, or Consul.
 
-In: the address of a bundle, laid out like `out/`.
-Out: a `NodeBundle`, verified against the manifest, or an error that says what is missing.
+In: the address of a bundle, laid out like `out/` or as `meshc publish` does it.
+Out: a `NodeBundle`, verified against manifest or pointer, or an error that says what is missing.
 Owns: noticing changes, limits on what a source may cost.
 Must not know: what is done with a bundle.
 """
@@ -36,6 +36,9 @@ class SourceError(DeliveryError):
 class Source(Protocol):
     """Gives out bundles."""
 
+    order: int | None
+    """When what was fetched last was published, in milliseconds; None where nobody says so."""
+
     def watch(self, notify: Callable[[float], None]) -> str:
         """Call ``notify`` on changes, from any thread; return why that cannot be, or nothing.
 
@@ -67,7 +70,11 @@ def open_source(settings: AgentSettings, held: Callable[[str], bytes | None]) ->
         from meshc.delivery.agent.sources.web import WebSource  # noqa: PLC0415, as above: memory
 
         return WebSource(settings, held)
+    if scheme in {"consul", "consul+https"}:
+        from meshc.delivery.agent.sources.consul import ConsulSource  # noqa: PLC0415, the same
+
+        return ConsulSource(settings, held)
     raise SettingsError(
         f'the source "{settings.source}" is of no known kind',
-        hint="a folder, http://… or https://…",
+        hint="a folder, http(s)://HOST/PATH or consul://HOST:PORT/MESH",
     )

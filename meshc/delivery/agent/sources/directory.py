@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import MANIFEST
+from meshc.artifact.published import INDEX_PATH, MAX_BLOB, MAX_POINTER, blob_path, pointer_path
 from meshc.artifact.write import JOURNAL
 from meshc.delivery.agent.sources import SourceError
+from meshc.delivery.agent.sources.published import pointer_from, read_published
 from meshc.delivery.agent.sources.reading import read_bundle
 
 if TYPE_CHECKING:
@@ -28,11 +30,17 @@ if TYPE_CHECKING:
 
 
 class DirectorySource:
-    """A source in a folder; a writer may be at work in it at any time."""
+    """A source in a folder; a writer may be at work in it at any time.
+
+    The folder may be the output of a build or a publication; in that the node's pointer is what
+    changes last, and what is looked at instead of the manifest.
+    """
 
     def __init__(self, settings: AgentSettings) -> None:
+        self.order: int | None = None
         self.directory = Path(settings.source.removeprefix("file://")).absolute()
         self._node = settings.node
+        self._pointer = pointer_path(settings.node)
         self._max_file = settings.max_file
         self._max_manifest = settings.max_manifest
         self._seen: object = None
@@ -41,7 +49,7 @@ class DirectorySource:
         self._notify: Callable[[float], None] | None = None
 
     def watch(self, notify: Callable[[float], None]) -> str:
-        """Watch the folder itself: the manifest is what changes last, or with the journal."""
+        """Watch the folder itself, or that of the pointers: what changes last lies in it."""
         problem = self._watch(notify)
         self._notify = notify  # not before: a fetch meanwhile would set up a second watch
         return problem
@@ -50,7 +58,8 @@ class DirectorySource:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: PLC0415
         from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415, memory
 
-        names = {MANIFEST, JOURNAL}
+        folder = self._watchable()
+        names = {MANIFEST, JOURNAL, INDEX_PATH, os.path.basename(self._pointer)}  # noqa: PTH119
         source = self
 
         class Handler(FileSystemEventHandler):
@@ -68,7 +77,7 @@ class DirectorySource:
         try:
             observer = InotifyObserver()  # takes an inotify instance already
             # A watch on a link would hear nothing of the folder behind it.
-            observer.schedule(Handler(), os.path.realpath(self.directory), recursive=False)
+            observer.schedule(Handler(), os.path.realpath(folder), recursive=False)
             observer.start()
         except OSError as error:
             if observer is not None:
@@ -76,32 +85,63 @@ class DirectorySource:
                     observer.stop()
             return f"inotify is not to be had: {error.strerror or error}"
         self._observer = observer
-        self._watched = _identity(self.directory)
+        self._watched = _identity(folder)
         return ""
 
+    def _watchable(self) -> Path:
+        """Return the folder of what changes last."""
+        return (self.directory / self._pointer).parent if self._is_publication() else self.directory
+
+    def _is_publication(self) -> bool:
+        # Not `Path.exists`, which would raise where looking is not allowed.
+        return any(os.path.exists(self.directory / name) for name in (self._pointer, INDEX_PATH))  # noqa: PTH110
+
     def fetch(self, known: str | None) -> NodeBundle | None:
-        """Return the newest bundle; looks only at the manifest's identity where that suffices."""
+        """Return the newest bundle; looks only at the newest file's identity where that will do."""
         self._watch_again()
-        seen = self._manifest()
+        seen = self._newest()
         if known is not None and seen is not None and seen == self._seen:
             return None
         self._seen = seen
         try:
+            if self._is_publication():
+                return self._published(known)
+            self.order = None
             text = self._read(MANIFEST, self._max_manifest)
             return read_bundle(text, self._node, known, self._file)
         except BaseException:
             self._seen = None
             raise
 
+    def _published(self, known: str | None) -> NodeBundle | None:
+        if not os.path.exists(self.directory / self._pointer):  # noqa: PTH110, as above
+            raise SourceError(
+                f'"{self.directory}" has no files for node "{self._node}" (any more): '
+                f'there is no "{self._pointer}" in it',
+                hint="look at --node; has the node left the mesh?",
+            )
+        pointer = pointer_from(self._read(self._pointer, MAX_POINTER), self._node)
+        self.order = pointer.order
+        return read_published(
+            pointer,
+            known,
+            held=lambda _digest: None,  # as near as what the host has
+            blob=lambda digest: self._read(blob_path(digest), MAX_BLOB),
+            max_file=self._max_file,
+        )
+
     def is_news(self) -> bool:
-        """Whether the manifest is another one than that which was, or is being, read.
+        """Whether the newest file is another one than that which was, or is being, read.
 
-        Its move out of the journal is none: it would cut short the delivery of what it names.
+        A manifest's move out of the journal is none: it would cut short the delivery of what it
+        names.
         """
-        return self._manifest() != self._seen
+        return self._newest() != self._seen
 
-    def _manifest(self) -> object:
-        """Return the identity of the newest manifest, which moving it does not change."""
+    def _newest(self) -> object:
+        """Return the identity of pointer or manifest, which moving it does not change."""
+        if self._is_publication():
+            return _identity(self.directory / self._pointer)
         found = (_identity(place / MANIFEST) for place in self._places())
         return next((identity for identity in found if identity is not None), None)
 
@@ -115,7 +155,7 @@ class DirectorySource:
         """Watch the folder that has this name now; a replaced one sends no more events."""
         if self._notify is None:
             return
-        identity = _identity(self.directory)
+        identity = _identity(self._watchable())
         if identity is None or (self._observer is not None and identity[:2] == self._watched_id()):
             return
         self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshc.artifact.manifest import file_digest
-from meshc.artifact.published import open_blob, piece_sizes
+from meshc.artifact.published import open_blob, parse_pointer, piece_sizes
 from meshc.artifact.store import NodeBundle
 from meshc.delivery.agent.generations import generation_of
 from meshc.delivery.agent.sources import SourceError
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from meshc.artifact.published import Pointer, PublishedFile
 
 _AGAIN = "publish again, all of it: meshc publish … --again"
+
+
+def pointer_from(data: bytes, node: str, mesh: str | None = None) -> Pointer:
+    """Read a node's pointer.
+
+    Raises:
+        SourceError: it is damaged, or somebody else's.
+    """
+    try:
+        return parse_pointer(data, node=node, mesh=mesh)
+    except BundleError as error:
+        raise SourceError(
+            f"the pointer of this node cannot be used: {error.message}",
+            hint=error.hint or _AGAIN,
+        ) from error
 
 
 def read_published(
