@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,13 @@ from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, NODE_FILES, SERVICES
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.host_files import why_not_startable
 from meshc.delivery.agent.steps import Put, Remove, plan_steps
-from meshc.delivery.agent.swap import put_file, read_files, remove_file, sole_writer
+from meshc.delivery.agent.swap import (
+    drop_folder,
+    put_file,
+    read_files,
+    remove_file,
+    sole_writer,
+)
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -52,7 +57,8 @@ def materialize(bundle: NodeBundle, directory: Path) -> MaterializeResult:
                 put_file(directory, path, data)
                 continue
             remove_file(directory, path)
-            _drop_folder(directory, path)
+            if path.startswith(f"{SERVICES}/"):
+                drop_folder(directory, path)
     written = tuple(dict.fromkeys(path for path, data in moves if data is not None))
     return MaterializeResult(
         written=written,
@@ -86,9 +92,3 @@ def _moves(there: Mapping[str, bytes], bundle: NodeBundle) -> list[tuple[str, by
 def _plain_order(bundle: NodeBundle) -> list[str]:
     last = [name for name in _LAST if name in bundle.files]
     return sorted(set(bundle.files) - set(NODE_FILES)) + last
-
-
-def _drop_folder(directory: Path, path: str) -> None:
-    if path.startswith(f"{SERVICES}/"):
-        with contextlib.suppress(OSError):  # something else is still in it
-            (directory / path).parent.rmdir()

@@ -8,30 +8,17 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.agent.swap import put_file, remove_file, sole_writer
+from meshc.delivery.agent.swap import drop_folder, put_file, remove_file, sole_writer
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 EDS = "services/app/eds.json"
-_ATTACK_S = 2.0
-_ATTACKER = """
-import ctypes, os, sys
-place, outside = (os.fsencode(name) for name in sys.argv[1:])
-os.symlink(outside, place + b".link")
-exchange = ctypes.CDLL(None, use_errno=True).renameat2
-here, both = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-print("ready", flush=True)
-while not exchange(here, place, here, place + b".link", both):
-    pass
-"""
 _WITH_MOUNTS = """
 import json, subprocess, sys
 from pathlib import Path
@@ -95,6 +82,27 @@ def test_a_file_behind_a_link_is_not_removed(target: Path, outside: Path) -> Non
         remove_file(target, EDS)
 
     assert (outside / "eds.json").read_bytes() == b"not yours"
+
+
+def test_an_empty_folder_behind_a_link_is_not_removed(target: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/app").mkdir(parents=True)
+    shutil.rmtree(target / "services")
+    (target / "services").symlink_to(tmp_path / "elsewhere")
+
+    drop_folder(target, EDS)
+
+    assert (tmp_path / "elsewhere/app").is_dir()
+
+
+def test_the_folder_of_a_service_goes_with_its_last_file(target: Path) -> None:
+    drop_folder(target, EDS)
+    still_there = (target / "services/app").is_dir()
+    remove_file(target, EDS)
+
+    drop_folder(target, EDS)
+
+    assert still_there
+    assert list((target / "services").iterdir()) == []
 
 
 def test_new_bytes_are_not_prepared_behind_a_link(target: Path, outside: Path) -> None:
@@ -179,37 +187,3 @@ def test_a_mount_in_the_target_is_refused_and_never_written_in_place(
     assert is_there == (path == "lds.json")
     assert (outside / "eds.json").read_bytes() == b"not yours"
     assert not (target / ".meshc/next").exists()
-
-
-@pytest.fixture
-def attacker(target: Path, outside: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", _ATTACKER, str(target / "services/app"), str(outside)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == b"ready\n"
-        yield
-        assert process.poll() is None
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.usefixtures("attacker")
-def test_whoever_swaps_folders_for_links_leads_no_write_out_of_the_target(
-    target: Path, outside: Path
-) -> None:
-    done = refused = 0
-
-    end = time.monotonic() + _ATTACK_S
-    while time.monotonic() < end:
-        try:
-            put_file(target, EDS, b"new")
-            remove_file(target, EDS)
-            done += 1
-        except DeliveryError:
-            refused += 1
-
-    assert done
-    assert refused
-    assert [path.name for path in outside.iterdir()] == ["eds.json"]
-    assert (outside / "eds.json").read_bytes() == b"not yours"
