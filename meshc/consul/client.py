@@ -12,7 +12,7 @@ from meshc.consul.errors import ConsulError
 from meshc.consul.kv import (
     MAX_TXN_BODY,
     KvEntry,
-    KvOperation,
+    TxnOperation,
     TxnResult,
     checked_key,
     checked_value,
@@ -89,6 +89,11 @@ class ConsulClient:
         """End all exchanges, also those that other threads wait for; there is no way back."""
         self._closed.set()
         self._transport.close()
+
+    @property
+    def exchanges(self) -> int:
+        """How many questions were sent so far."""
+        return self._transport.exchanges
 
     def is_closed(self) -> bool:
         """Whether nothing will be asked any more."""
@@ -168,10 +173,11 @@ class ConsulClient:
         """
         return self._yes(self._api.kv.delete(checked_key(key), cas=cas))
 
-    def txn(self, operations: Sequence[KvOperation]) -> TxnResult:
+    def txn(self, operations: Sequence[TxnOperation]) -> TxnResult:
         """Do all operations or none.
 
         Raises:
+            ConsulDeniedError: the token may not do one of them.
             ConsulError: nothing was sent, because Consul would not take it.
         """
         body = json.dumps(txn_payload(operations))
@@ -219,9 +225,13 @@ class ConsulClient:
             lambda found: None if found is None else self._read.object(found)
         )
 
-    def catalog_services(self, *, consistency: Consistency = "default") -> Reply[Object]:
+    def catalog_services(
+        self, *, filter_expression: str = "", consistency: Consistency = "default"
+    ) -> Reply[Object]:
         """Return the names of all services, each with its tags."""
-        answer = self._api.catalog.services(consistency=consistency)
+        answer = self._api.catalog.services(
+            consistency=consistency, filter_expr=filter_expression or None
+        )
         return self._read.reply(answer).map(self._read.object)
 
     def catalog_service(

@@ -1,4 +1,4 @@
-"""Keys and values: what one entry is, what a transaction may hold, and the limits of Consul."""
+"""Keys and values, what a transaction may hold beside them, and the limits of Consul."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from meshc.consul.errors import ConsulError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_VALUE = 512 * 1024
 """Bytes of one value (Consul: kv_max_value_size)."""
@@ -58,6 +58,23 @@ class KvOperation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogOperation:
+    """One step of a transaction upon the catalogue.
+
+    ``entry`` is a node or a service in Consul's own field names; a service is on ``node``.  What
+    is checked and set has its index in the entry, zero for what must not exist.
+    """
+
+    kind: Literal["Node", "Service"]
+    verb: Literal["set", "cas", "get", "delete", "delete-cas"]
+    entry: Mapping[str, Any]
+    node: str = ""
+
+
+TxnOperation = KvOperation | CatalogOperation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TxnFailure:
     """Why a transaction did not happen: which of its operations failed, in Consul's words."""
 
@@ -102,7 +119,7 @@ def checked_value(key: str, value: bytes) -> bytes:
     return value
 
 
-def txn_payload(operations: Sequence[KvOperation]) -> list[dict[str, Any]]:
+def txn_payload(operations: Sequence[TxnOperation]) -> list[dict[str, Any]]:
     """Return a transaction in Consul's form.
 
     Raises:
@@ -113,10 +130,19 @@ def txn_payload(operations: Sequence[KvOperation]) -> list[dict[str, Any]]:
             f"a transaction of {len(operations)} operations was not sent: "
             f"Consul takes 1 to {MAX_OPERATIONS}"
         )
-    return [{"KV": _spelled(one)} for one in operations]
+    return [_spelled(one) for one in operations]
 
 
-def _spelled(one: KvOperation) -> dict[str, Any]:
+def _spelled(one: TxnOperation) -> dict[str, Any]:
+    if isinstance(one, KvOperation):
+        return {"KV": _spelled_kv(one)}
+    spelled: dict[str, Any] = {"Verb": one.verb, one.kind: dict(one.entry)}
+    if one.node:
+        spelled["Node"] = one.node
+    return {one.kind: spelled}
+
+
+def _spelled_kv(one: KvOperation) -> dict[str, Any]:
     spelled: dict[str, Any] = {"Verb": one.verb, "Key": checked_key(one.key)}
     if one.verb in _WRITING:
         spelled["Value"] = base64.b64encode(checked_value(one.key, one.value)).decode()

@@ -27,6 +27,7 @@ _OK, _NOT_FOUND, _TOO_MANY, _FIRST_SERVER_ERROR = 200, 404, 429, 500
 _DENIED = (401, 403)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _DENIED_WORDS = ("ACL not found", "Permission denied")
+_FILTERED = "x-consul-results-filtered-by-acls"
 _LONGEST_QUOTE = 300
 _MAX_DIGITS = 20
 
@@ -37,12 +38,15 @@ class Reply(Generic[_T]):
 
     ``index`` is for the next blocking query.  ``last_contact_ms`` is how long ago the server
     that answered had last heard from the leader; it says little unless ``has_leader``.
+    ``is_filtered`` says that the token may not see all that was asked for; Consul does not tell
+    who comes without a token.
     """
 
     value: _T
     index: int = 0
     last_contact_ms: int = 0
     has_leader: bool = True
+    is_filtered: bool = False
 
     def map(self, change: Callable[[_T], _U]) -> Reply[_U]:
         """Return the same about another value."""
@@ -51,6 +55,7 @@ class Reply(Generic[_T]):
             index=self.index,
             last_contact_ms=self.last_contact_ms,
             has_leader=self.has_leader,
+            is_filtered=self.is_filtered,
         )
 
 
@@ -75,6 +80,7 @@ class Reader:
             index=self._number(answer, "x-consul-index"),
             last_contact_ms=self._number(answer, "x-consul-lastcontact"),
             has_leader=answer.headers.get("x-consul-knownleader", "true").lower() == "true",
+            is_filtered=answer.headers.get(_FILTERED, "").lower() == "true",
         )
 
     def accept(self, answer: Answer) -> None:
@@ -90,11 +96,7 @@ class Reader:
             return
         said = quoted(answer.body)
         if status in _DENIED or any(words in said for words in _DENIED_WORDS):
-            raise ConsulDeniedError(
-                f"{self.where} denies that: {said}",
-                hint="does the token exist, and do its rules allow the call? "
-                "docs/consul.md has the rules for each role",
-            )
+            raise self._denied(said)
         if status == _TOO_MANY or status >= _FIRST_SERVER_ERROR:
             raise ConsulUnavailableError(f"{self.where} cannot do that now: {status} {said}")
         if status in _REDIRECTS:
@@ -130,14 +132,29 @@ class Reader:
             self.refuse(str(error))
 
     def failures(self, value: Any) -> tuple[TxnFailure, ...]:
-        """Return why a transaction failed."""
+        """Return why a transaction failed.
+
+        Raises:
+            ConsulDeniedError: because of the token; Consul calls that a conflict like any other.
+        """
         try:
-            return tuple(
+            found = tuple(
                 TxnFailure(operation=_field(one, "OpIndex", int), reason=_field(one, "What", str))
                 for one in _list(value)
             )
         except _MalformedError as error:
             self.refuse(str(error))
+        for one in found:
+            if any(words in one.reason for words in _DENIED_WORDS):
+                raise self._denied(quoted(one.reason.encode()))
+        return found
+
+    def _denied(self, said: str) -> ConsulDeniedError:
+        return ConsulDeniedError(
+            f"{self.where} denies that: {said}",
+            hint="does the token exist, and do its rules allow the call? "
+            "docs/consul.md has the rules for each role",
+        )
 
     def objects(self, value: Any) -> list[dict[str, Any]]:
         """Return a list of objects; null is what Go makes of an empty one."""

@@ -7,6 +7,7 @@ however large it is, and put the token where an exception carries it along.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from meshc.consul.settings import ConsulSettings
 
 _PIECE = 64 * 1024
-_MAX_ERROR = 16 * 1024
+_MAX_ERROR = 64 * 1024
+"""A transaction that is denied has a reason for each of its operations."""
 _CONNECTIONS = 8
 _CONNECT_S = 5.0
 _FIRST_ERROR = 400
@@ -63,6 +65,8 @@ class Transport(HTTPClient):
         self._max_body = max_body
         self._user_agent = user_agent
         self._exchange = Exchange()
+        self._counting = threading.Lock()
+        self.exchanges = 0
         self._sockets = OpenSockets()
         self._pool: HTTPConnectionPool | None = None
 
@@ -127,6 +131,8 @@ class Transport(HTTPClient):
         self._exchange.deadline = time.monotonic() + limit
         target = self.uri(path, params).removeprefix(self.base_uri)
         body = data.encode() if isinstance(data, str) else data
+        with self._counting:
+            self.exchanges += 1
         sent = self._send(method, target, body, limit)
         found = sent if isinstance(sent, Failure) else self._read(sent, limit)
         if isinstance(found, Failure):
