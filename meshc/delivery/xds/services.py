@@ -10,6 +10,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from meshc.delivery.xds.connected import Connected
+from meshc.delivery.xds.connection import messages
 from meshc.delivery.xds.rewrite import Variant
 from meshc.delivery.xds.stream import ProtocolError, Stream
 from meshc.delivery.xds.types import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshc.delivery.xds.hub import Hub
+    from meshc.delivery.xds.limits import Limits
     from meshc.delivery.xds.wire import DeltaRequest, Request
 
 _AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -67,9 +69,10 @@ class Gate(Protocol):
 class Discovery:
     """All services of the protocol, over one hub."""
 
-    def __init__(self, hub: Hub, gate: Gate) -> None:
+    def __init__(self, hub: Hub, gate: Gate, limits: Limits) -> None:
         self._hub = hub
         self._gate = gate
+        self._limits = limits
 
     def __mapping__(self) -> dict[str, Handler]:
         """Return the methods by path, as grpclib wants them."""
@@ -99,7 +102,7 @@ class Discovery:
         read = read_delta_request if is_delta else read_request
         connected: Connected | None = None
         try:
-            async for data in grpc:
+            async for data in messages(grpc, self._limits.message):
                 try:
                     request = read(data)
                     if connected is None:

@@ -1,0 +1,162 @@
+"""HTTP/2 connections under limits: what comes over one may cost only so much, or it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import TYPE_CHECKING, Any
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from grpclib.protocol import H2Protocol
+from h2.events import PingReceived, RemoteSettingsChanged, RequestReceived, StreamReset
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
+from hyperframe.frame import GoAwayFrame
+
+from meshc.delivery.xds.limits import Allowance
+
+if TYPE_CHECKING:
+    from asyncio import BaseTransport, TimerHandle
+    from collections.abc import AsyncIterator, Callable
+
+    from grpclib.server import Handler
+    from h2.config import H2Configuration
+
+    from meshc.delivery.xds.limits import Limits
+
+_PREFIX = struct.Struct(">?I")
+_ANY_STREAM = 2**31 - 1
+_COSTLY = (RequestReceived, StreamReset, PingReceived, RemoteSettingsChanged)
+
+
+class Connections:
+    """All open connections of a server."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.open: set[LimitedProtocol] = set()
+        self.turned_away = 0
+        """Connections that were closed because they broke a limit."""
+
+    def close_where(self, is_unwanted: Callable[[Any], bool]) -> int:
+        """Close the connections whose peers are not wanted any more; return how many."""
+        found = [one for one in self.open if is_unwanted(one.connection.get_peer())]
+        for one in found:
+            one.end("no longer authorised")
+        return len(found)
+
+
+class LimitedProtocol(H2Protocol):
+    """One connection."""
+
+    def __init__(self, handler: Handler, h2_config: H2Configuration, all_of: Connections) -> None:
+        limits = all_of.limits
+        super().__init__(handler, limits.configuration().__for_server__(), h2_config)
+        self._all = all_of
+        self._limits = limits
+        self._allowance = Allowance(limits.frames_a_second)
+        self._timers: list[TimerHandle] = []
+        self._has_asked = False
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin, unless there are too many already."""
+        super().connection_made(transport)
+        self._all.open.add(self)
+        if len(self._all.open) > self._limits.connections:
+            self.end("too many connections")
+            return
+        h2 = self.connection._connection  # noqa: SLF001, grpclib has no setting for these two
+        h2.update_settings(
+            {
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.metadata,
+            }
+        )
+        h2.decoder.max_header_list_size = self._limits.metadata
+        self.connection.flush()
+        loop = asyncio.get_running_loop()
+        self._timers = [
+            loop.call_later(self._limits.first_request, self._expect_request),
+            loop.call_later(self._limits.age, self._retire),
+        ]
+
+    def data_received(self, data: bytes) -> None:
+        """Take frames in, as long as they are not too many of the costly kinds."""
+        if not hasattr(self.processor, "processors"):
+            return  # closed, and this was on its way
+        try:
+            events = self.connection.feed(data)
+        except (ProtocolError, ValueError, KeyError) as error:
+            self.end(f"protocol error: {type(error).__name__}")
+            return
+        costly = sum(isinstance(event, _COSTLY) for event in events)
+        if costly and not self._allowance.take(costly):
+            self.end("too many frames")
+            return
+        self.connection.flush()
+        for event in events:
+            self._has_asked = self._has_asked or isinstance(event, RequestReceived)
+            # Kinds that gRPC has no use for, such as extensions of HTTP/2, are passed over.
+            if event.__class__ in getattr(self.processor, "processors", {}):
+                self.processor.process(event)
+        if not self.connection.is_closing():
+            self.connection.flush()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        for timer in self._timers:
+            timer.cancel()
+        self._all.open.discard(self)
+        super().connection_lost(exc)
+
+    def end(self, reason: str) -> None:
+        """Close the connection and end its streams."""
+        if self.connection.is_closing():
+            return
+        self._all.turned_away += 1
+        transport = self.connection._transport  # noqa: SLF001
+        self.processor.close(reason)
+        # A peer that does not read would keep a connection that waits for it.
+        transport.abort()
+
+    def _expect_request(self) -> None:
+        if not self._has_asked:
+            self.end("no request came")
+
+    def _retire(self) -> None:
+        """Ask the client to connect again, which an Envoy does without losing anything."""
+        if self.connection.is_closing():
+            return
+        farewell = GoAwayFrame(0, last_stream_id=_ANY_STREAM)
+        # Past h2, for which a connection that has said this is closed to its streams too.
+        self.connection._transport.write(farewell.serialize())  # noqa: SLF001, the same
+        loop = asyncio.get_running_loop()
+        self._timers.append(
+            loop.call_later(self._limits.age_grace, self.end, "the connection is too old")
+        )
+
+
+async def messages(grpc: Any, limit: int) -> AsyncIterator[bytes]:
+    """Yield the messages of a stream.
+
+    Raises:
+        GRPCError: one is larger than the limit, compressed, or cut off.
+    """
+    stream = grpc._stream  # noqa: SLF001, grpclib reads a message whole, however large it says it is
+    while True:
+        try:
+            prefix = await stream.recv_data(_PREFIX.size)
+            if not prefix:
+                return
+            is_compressed, size = _PREFIX.unpack(prefix)
+            if is_compressed:
+                raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not accepted")
+            if size > limit:
+                raise GRPCError(
+                    Status.RESOURCE_EXHAUSTED, f"a request of {size} bytes; {limit} are accepted"
+                )
+            data = await stream.recv_data(size)
+        except AssertionError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, "a request is cut off") from error
+        yield data

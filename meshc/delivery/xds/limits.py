@@ -1,0 +1,63 @@
+"""What one connection may cost, over what grpclib limits by itself.
+
+Figures: the secure defaults of gRPC servers on hostile networks; an Envoy's own first request is
+about 30 KiB, its pings are 30 s apart, and it opens one or seven streams.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from grpclib.config import Configuration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of a server; times are in seconds, sizes in bytes."""
+
+    message: int = 64 * 1024
+    metadata: int = 8 * 1024
+    streams: int = 16
+    """Open at once on one connection."""
+    connections: int = 12_000
+    first_request: float = 5.0
+    """From the connection, TLS included, to its first request."""
+    handshake: float = 5.0
+    age: float = 1_800.0
+    """A connection that is older is asked to come again, and closed a little later."""
+    age_grace: float = 30.0
+    frames_a_second: int = 50
+    """Resets, pings, settings and new streams together, above a burst of ten times as many."""
+    ping_every: float = 30.0
+    ping_answer: float = 10.0
+
+    def configuration(self) -> Configuration:
+        """Return what grpclib does by itself."""
+        return Configuration(
+            _keepalive_time=self.ping_every,
+            _keepalive_timeout=self.ping_answer,
+            _keepalive_permit_without_calls=True,
+            _http2_max_pings_without_data=0,
+            _http2_min_sent_ping_interval_without_data=self.ping_every / 2,
+            http2_connection_window_size=2**18,
+            http2_stream_window_size=2**17,
+        )
+
+
+class Allowance:
+    """A bucket that fills with time: how many frames of the costly kinds may still come."""
+
+    __slots__ = ("_at", "_left", "_most", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._most = rate, rate * 10
+        self._left = self._most
+        self._at = time.monotonic()
+
+    def take(self, number: int) -> bool:
+        """Spend; return whether there was enough."""
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self._rate) - number
+        self._at = now
+        return self._left >= 0
