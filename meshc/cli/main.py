@@ -28,6 +28,7 @@ COMMANDS = {
     "build": "Compile the specs into validated per-node Envoy files.",
     "explain": "Explain a diagnostic code, or why a resource is on a node.",
     "svc": "Keep service documents in Consul: apply, show, list, delete, import, export.",
+    "publish": "Put the bundle where agents read it: into Consul, or into a folder.",
     "bootstrap": "Print what a node's Envoy starts with.",
     "materialize": "Lay a node's files out as its Envoy watches them.",
     "agent": "Deliver files under a running Envoy, and know what it made of them.",

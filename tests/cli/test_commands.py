@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshc.cli import report
+from meshc.cli import progress as progress_module
 from meshc.cli.options import Terminal
 
 if TYPE_CHECKING:
@@ -406,8 +406,8 @@ def test_a_progress_bar_shows_on_a_terminal_when_work_takes_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(report, "_PATIENCE_S", 0.05)
-    with report._Progress(Terminal()) as progress:
+    monkeypatch.setattr(progress_module, "_PATIENCE_S", 0.05)
+    with progress_module.Progress(Terminal(), "compiling nodes") as progress:
         progress.update(1, 4)
         assert capsys.readouterr().err == ""
         time.sleep(0.06)
@@ -419,8 +419,8 @@ def test_a_progress_bar_shows_on_a_terminal_when_work_takes_long(
 def test_there_is_no_progress_bar_in_a_pipe(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report, "_PATIENCE_S", 0.0)
-    with report._Progress(Terminal()) as progress:
+    monkeypatch.setattr(progress_module, "_PATIENCE_S", 0.0)
+    with progress_module.Progress(Terminal(), "compiling nodes") as progress:
         progress.update(1, 4)
         progress.update(4, 4)
     assert capsys.readouterr().err == ""

@@ -353,6 +353,10 @@ class World:
             if isinstance(action, ev.Deliver):
                 assert action.generation not in self.state.ledger.quarantine
                 assert self.state.ledger.intent == action.generation
+            if isinstance(action, ev.Check) and self.state.doubt is not None:
+                assert action.generation != self.state.doubt.generation
+        if not isinstance(event, ev.AllowAsked):
+            assert self.state.ledger.order >= before.ledger.order
         self.check()
 
     def check(self) -> None:
@@ -402,7 +406,11 @@ class World:
             case ev.Fetch():
                 if is_fine:
                     name = NAMES[-1] if self.is_kind else self.luck.choice(NAMES)
-                    return ev.Fetched(at=self.now, generation=name)
+                    # Later each time, but also earlier, as after a snapshot was restored.
+                    back = 0 if self.is_kind else self.luck.choice((0, 0, 0, 50, 5000))
+                    order = max(1, 10_000 + int(self.now * 1000) - back)
+                    clock = int(self.now * 1000)
+                    return ev.Fetched(at=self.now, generation=name, order=order, clock_ms=clock)
                 half = self.luck.random() < 0.5
                 return ev.FetchFailed(at=self.now, reason="f", is_incomplete=half)
             case ev.Check():
