@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "Explain a diagnostic code, or why a resource is on a node.",
     "svc": "Keep service documents in Consul: apply, show, list, delete, import, export.",
     "publish": "Put the bundle where agents read it: into Consul, or into a folder.",
+    "consul": "Register the hosts of the mesh in Consul, where everybody finds them.",
     "bootstrap": "Print what a node's Envoy starts with.",
     "materialize": "Lay a node's files out as its Envoy watches them.",
     "agent": "Deliver files under a running Envoy, and know what it made of them.",

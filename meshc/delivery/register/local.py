@@ -1,0 +1,190 @@
+"""The services of one host, registered with the Consul agent of that host, which checks them.
+
+The agent keeps them over its restarts and brings them into the catalogue by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from meshc.consul.errors import ConsulReplyError
+from meshc.delivery.register.desired import desired_registration
+from meshc.delivery.register.entries import NODE, is_service_of, service_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from meshc.consul.client import ConsulClient
+    from meshc.delivery.register.entries import NodeEntry, ServiceEntry
+    from meshc.delivery.register.host_facts import HostSource
+
+_INTERVAL, _TIMEOUT = "10s", "2s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalChanges:
+    """What to do with an agent: definitions to register, ids to take out, why not at all."""
+
+    register: tuple[Mapping[str, Any], ...] = ()
+    is_new: frozenset[str] = frozenset()
+    deregister: tuple[str, ...] = ()
+    unchanged: int = 0
+    collisions: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class LocalReport:
+    """What was done so far, by id; told of a run that failed too."""
+
+    planned: LocalChanges = field(default_factory=LocalChanges)
+    registered: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def definitions(host: NodeEntry) -> list[dict[str, Any]]:
+    """Return what an agent is told about a host: each service with what to check.
+
+    A service passes while its inbound listener accepts connections and its Envoy is ready, which
+    one that drains is not.
+    """
+    return [_definition(one, host.admin) for one in host.services]
+
+
+def _definition(service: ServiceEntry, admin: ServiceEntry) -> dict[str, Any]:
+    every = {"Interval": _INTERVAL, "Timeout": _TIMEOUT}
+    checks: list[dict[str, Any]] = [
+        {
+            "CheckID": f"{service.id}:ready",
+            "Name": "Envoy is ready",
+            "HTTP": f"http://{_socket(admin)}/ready",
+            **every,
+        }
+    ]
+    if service is not admin:
+        checks.insert(
+            0,
+            {
+                "CheckID": f"{service.id}:listener",
+                "Name": "inbound listener",
+                "TCP": _socket(service),
+                **every,
+            },
+        )
+    return {**service_body(service), "Name": service.name, "Checks": checks}
+
+
+def _socket(service: ServiceEntry) -> str:
+    host = f"[{service.address}]" if ":" in service.address else service.address
+    return f"{host}:{service.port}"
+
+
+def plan_local(
+    mesh: str,
+    node: str,
+    wanted: Sequence[Mapping[str, Any]],
+    there: Mapping[str, Mapping[str, Any]],
+    *,
+    is_in_mesh: Callable[[str], bool],
+) -> LocalChanges:
+    """Compare what shall be with what an agent has; pure but for ``is_in_mesh``.
+
+    What this mesh registered for another node stays as long as that is in the mesh: several
+    Envoys may be on one host.
+    """
+    register: list[Mapping[str, Any]] = []
+    collisions: list[str] = []
+    for definition in wanted:
+        known = there.get(definition["ID"])
+        if known is None:
+            register.append(definition)
+        elif not is_service_of(mesh, known.get("Meta") or {}):
+            collisions.append(
+                f'the agent has a service "{definition["ID"]}" that is not of this mesh'
+            )
+        elif not _is_same(definition, known):
+            register.append(definition)
+    ids = {definition["ID"] for definition in wanted}
+    gone = [
+        service
+        for service, known in there.items()
+        if service not in ids
+        and is_service_of(mesh, meta := known.get("Meta") or {})
+        and (meta[NODE] == node or not is_in_mesh(meta[NODE]))
+    ]
+    return LocalChanges(
+        register=tuple(register),
+        is_new=frozenset(one["ID"] for one in register if one["ID"] not in there),
+        deregister=tuple(sorted(gone)),
+        unchanged=len(wanted) - len(register) - len(collisions),
+        collisions=tuple(collisions),
+    )
+
+
+def _is_same(definition: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Compare as far as an agent tells; what it checks is told by the version in the metadata."""
+    told = {
+        "ID": known.get("ID"),
+        "Name": known.get("Service"),
+        "Tags": known.get("Tags") or [],
+        "Address": known.get("Address"),
+        "Port": known.get("Port"),
+        "Meta": known.get("Meta") or {},
+        "Weights": known.get("Weights"),
+    }
+    return all(definition[key] == value for key, value in told.items())
+
+
+def sync_local(
+    client: ConsulClient,
+    source: HostSource,
+    node: str,
+    admin_service: str,
+    report: LocalReport,
+) -> None:
+    """Make the agent of this host have exactly what runs on a node.
+
+    Raises:
+        UnknownNameError: the mesh has no such node; nothing is changed, it may be a slip.
+        BundleError: the source is damaged.
+        ConsulError: the rest is not done; the next run does it.
+    """
+    facts = source.facts(node)
+    desired = desired_registration(facts.mesh, facts.instances, admin_service=admin_service)
+    wanted = [one for host in desired.nodes for one in definitions(host)]
+    _apply(client, facts.mesh, node, wanted, report, is_in_mesh=source.has)
+
+
+def remove_local(client: ConsulClient, mesh: str, node: str, report: LocalReport) -> None:
+    """Take out of the agent of this host what a mesh registered for a node.
+
+    Raises:
+        ConsulError: the rest is not done; the next run does it.
+    """
+    _apply(client, mesh, node, [], report, is_in_mesh=lambda _node: True)
+
+
+def _apply(
+    client: ConsulClient,
+    mesh: str,
+    node: str,
+    wanted: Sequence[Mapping[str, Any]],
+    report: LocalReport,
+    *,
+    is_in_mesh: Callable[[str], bool],
+) -> None:
+    there = client.agent_services()
+    try:
+        report.planned = plan_local(mesh, node, wanted, there, is_in_mesh=is_in_mesh)
+    except (TypeError, AttributeError) as error:
+        raise ConsulReplyError(
+            f"{client.where} answers what cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    if report.planned.collisions:
+        return
+    for definition in report.planned.register:
+        client.agent_register(definition)
+        report.registered.append(definition["ID"])
+    for service in report.planned.deregister:
+        client.agent_deregister(service)
+        report.removed.append(service)
