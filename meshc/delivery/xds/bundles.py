@@ -45,6 +45,11 @@ class ManifestBundles:
             weakref.WeakValueDictionary()
         )
         self._previous = previous
+        self._held: list[Snapshot] = []
+
+    def hold(self, node: str, variant: Variant) -> None:
+        """Make a snapshot that will be asked for, and keep it until `settle`."""
+        self._held.append(self.snapshot(node, variant))
 
     def snapshot(self, node: str, variant: Variant) -> Snapshot:
         """Return a node's resources; the same object as long as nothing of it changes."""
@@ -66,6 +71,7 @@ class ManifestBundles:
     def settle(self) -> None:
         """Forget the generation before, once everybody has been switched."""
         self._previous = None
+        self._held.clear()
 
     def _taken_over(self, node: str, variant: Variant) -> Snapshot | None:
         previous = self._previous

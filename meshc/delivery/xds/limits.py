@@ -18,8 +18,8 @@ class Limits:
 
     message: int = 64 * 1024
     metadata: int = 8 * 1024
-    streams: int = 16
-    """Open at once on one connection."""
+    streams: int = 128
+    """Open at once on one connection: an Envoy without ADS has one for each dependency."""
     connections: int = 12_000
     first_request: float = 5.0
     """From the connection, TLS included, to its first request."""

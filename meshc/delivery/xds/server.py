@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from grpclib.server import Handler, Server
@@ -10,6 +11,8 @@ from meshc.delivery.xds.connection import Connections, LimitedProtocol
 from meshc.delivery.xds.services import RawCodec
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Collection
 
     from grpclib._typing import IServable
@@ -23,6 +26,27 @@ class XdsServer(Server):
     def __init__(self, services: Collection[IServable], limits: Limits) -> None:
         super().__init__(services, codec=RawCodec())
         self.connections = Connections(limits)
+
+    async def listen(
+        self, sock: socket.socket, context: ssl.SSLContext | None, *, handshake_s: float
+    ) -> None:
+        """Accept on a socket, instead of the one before; open connections stay.
+
+        Sockets of one port share a queue, so nobody is turned away in between.
+        """
+        before = self._server
+        self._server = await asyncio.get_running_loop().create_server(
+            self._protocol_factory,
+            sock=sock,
+            backlog=4096,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else handshake_s,
+            ssl_shutdown_timeout=None if context is None else 1.0,
+        )
+        if self._server_closed_fut is None:
+            self._server_closed_fut = asyncio.get_running_loop().create_future()
+        if before is not None:
+            before.close()
 
     def _protocol_factory(self) -> LimitedProtocol:
         self.__gc_step__()

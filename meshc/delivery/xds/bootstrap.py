@@ -1,0 +1,158 @@
+"""Bootstraps of the dynamic mode, made from that of the file mode: node and admin stay."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshc.delivery.xds.rewrite import XDS_CLUSTER, Variant, config_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+_CONNECT_TIMEOUT = "1s"
+_PING_INTERVAL, _PING_TIMEOUT = "30s", "10s"
+_KEEPALIVE = {"keepalive_time": 60, "keepalive_interval": 10, "keepalive_probes": 3}
+
+
+class Subscribing(enum.Enum):
+    """How an Envoy subscribes."""
+
+    ADS = "ads"
+    DELTA_ADS = "delta-ads"
+    PER_TYPE = "per-type"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Paths on the host: its certificate and key, and the authority of the server's."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+def grpc_bootstrap(
+    bootstrap: Mapping[str, Any],
+    servers: Sequence[tuple[str, int]],
+    *,
+    subscribing: Subscribing,
+    credentials: Credentials | None,
+) -> dict[str, Any]:
+    """Return what an Envoy starts with that fetches from servers instead of reading files.
+
+    ``servers`` are (host, port); each is tried, and any will do.
+    """
+    found = {key: value for key, value in bootstrap.items() if key != "dynamic_resources"}
+    static = dict(found.get("static_resources", {}))
+    is_rest = subscribing is Subscribing.REST
+    cluster = _cluster(servers, credentials, is_http2=not is_rest)
+    found["static_resources"] = static | {"clusters": [*static.get("clusters", ()), cluster]}
+    found["dynamic_resources"] = _dynamic(subscribing)
+    return found
+
+
+def _dynamic(subscribing: Subscribing) -> dict[str, Any]:
+    match subscribing:
+        case Subscribing.ADS | Subscribing.DELTA_ADS:
+            is_delta = subscribing is Subscribing.DELTA_ADS
+            source = config_source(Variant.AGGREGATED)
+            stream = config_source(Variant.DELTA_GRPC if is_delta else Variant.GRPC)
+            ads = stream["api_config_source"] | {"set_node_on_first_message_only": True}
+            return {"ads_config": ads, "cds_config": source, "lds_config": source}
+        case Subscribing.PER_TYPE:
+            source = config_source(Variant.GRPC)
+        case Subscribing.REST:
+            source = config_source(Variant.REST)
+    return {"cds_config": source, "lds_config": source}
+
+
+def _cluster(
+    servers: Sequence[tuple[str, int]], credentials: Credentials | None, *, is_http2: bool
+) -> dict[str, Any]:
+    protocol = {
+        "http2_protocol_options": {
+            "connection_keepalive": {"interval": _PING_INTERVAL, "timeout": _PING_TIMEOUT}
+        }
+    }
+    cluster: dict[str, Any] = {
+        "name": XDS_CLUSTER,
+        "type": "STRICT_DNS",
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "upstream_connection_options": {"tcp_keepalive": _KEEPALIVE},
+        "load_assignment": {
+            "cluster_name": XDS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [_endpoint(*server) for server in servers]}],
+        },
+    }
+    if is_http2:
+        cluster["typed_extension_protocol_options"] = {
+            _HTTP2: {
+                "@type": f"type.googleapis.com/{_HTTP2}",
+                "explicit_http_config": protocol,
+            }
+        }
+    if credentials is not None:
+        cluster["transport_socket"] = _transport_socket(servers[0][0], credentials, is_http2)
+    return cluster
+
+
+def _endpoint(host: str, port: int) -> dict[str, Any]:
+    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+
+
+def _transport_socket(server: str, credentials: Credentials, is_http2: bool) -> dict[str, Any]:  # noqa: FBT001, beside its one caller
+    common = {
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": credentials.certificate},
+                "private_key": {"filename": credentials.key},
+            }
+        ],
+        "validation_context": {"trusted_ca": {"filename": credentials.ca}},
+        "alpn_protocols": ["h2" if is_http2 else "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{_TLS}",
+            "common_tls_context": common,
+            "sni": server,
+            "auto_sni_san_validation": True,
+        },
+    }
+
+
+def grpc_client_bootstrap(
+    bootstrap: Mapping[str, Any],
+    servers: Sequence[tuple[str, int]],
+    *,
+    credentials: Credentials | None,
+) -> dict[str, Any]:
+    """Return what a program starts with that uses gRPC's own xDS client, without an Envoy."""
+    channel: dict[str, Any] = {"type": "insecure"}
+    if credentials is not None:
+        channel = {
+            "type": "tls",
+            "config": {
+                "certificate_file": credentials.certificate,
+                "private_key_file": credentials.key,
+                "ca_certificate_file": credentials.ca,
+            },
+        }
+    return {
+        "node": dict(bootstrap["node"]),
+        "xds_servers": [
+            {
+                "server_uri": f"{host}:{port}",
+                "channel_creds": [channel],
+                "server_features": ["xds_v3"],
+            }
+            for host, port in servers
+        ],
+    }

@@ -1,0 +1,208 @@
+"""The server's life: load, listen, watch the source and the certificates, drain, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshc.delivery.errors import DeliveryError
+from meshc.delivery.xds.bundles import changed_nodes
+from meshc.delivery.xds.hub import Hub
+from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn, read_withdrawn
+from meshc.delivery.xds.server import XdsServer
+from meshc.delivery.xds.services import Discovery
+from meshc.delivery.xds.source import prepare
+from meshc.diagnostics.errors import MeshcError
+
+if TYPE_CHECKING:
+    from meshc.delivery.xds.bundles import ManifestBundles
+    from meshc.delivery.xds.settings import Address, ServeSettings
+    from meshc.delivery.xds.source import Source
+
+_CERTIFICATES_S = 2.0
+"""How often certificates and the list of withdrawn ones are looked at."""
+_BACKLOG = 4096
+_SOCKET_MODE = 0o660
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is worth knowing of a running server."""
+
+    started: float = 0.0
+    loaded: float = 0.0
+    problem: str = ""
+    """Why the newest of the source is not served."""
+    certificate_problem: str = ""
+    switches: int = 0
+
+
+class Serving:
+    """One server from start to end."""
+
+    def __init__(self, settings: ServeSettings, source: Source) -> None:
+        self.settings = settings
+        self.source = source
+        self.hub = Hub()
+        self.facts = Facts(started=time.time())
+        self.bundles: ManifestBundles | None = None
+        self._tls_state: object = None
+        self._withdrawn_state: object = None
+        self._socket: socket.socket | None = None
+        self._server: XdsServer | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._gate: CertificateGate | OpenGate = OpenGate()
+
+    async def start(self) -> None:
+        """Load a bundle and listen; nobody is told anything before there is one.
+
+        Raises:
+            MeshcError: there is no bundle, or the address or a certificate cannot be used.
+        """
+        bundles = await asyncio.to_thread(self.source.load, None)
+        assert bundles is not None  # noqa: S101, nothing was loaded before
+        self.bundles = bundles
+        self.facts.loaded = time.time()
+        await self.hub.switch(bundles)
+        if self.settings.tls is not None:
+            self._gate = CertificateGate(bundles.manifest.mesh)
+            self._read_withdrawn()
+        self._server = XdsServer(
+            [Discovery(self.hub, self._gate, self.settings.limits)], self.settings.limits
+        )
+        self._socket = listening(self.settings.listen)
+        await self._listen()
+        for work in (self._watch_source, self._watch_certificates):
+            task = asyncio.create_task(work())
+            self._tasks.add(task)
+
+    @property
+    def server(self) -> XdsServer:
+        """The gRPC server, once started."""
+        assert self._server is not None  # noqa: S101, see above
+        return self._server
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Take no more connections, end the streams, and leave."""
+        for task in self._tasks:
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), grace_s)
+        if self._socket is not None:
+            self._socket.close()
+
+    async def refresh(self) -> bool:
+        """Look at the source once; return whether something new is served."""
+        try:
+            new = await asyncio.to_thread(self._load)
+        except MeshcError as error:
+            self.facts.problem = error.message
+            return False
+        self.facts.problem = ""
+        if new is None:
+            return False
+        bundles, concerned = new
+        old, self.bundles = self.bundles, bundles
+        self.facts.loaded = time.time()
+        self.facts.switches += 1
+        await self.hub.switch(bundles, concerned)
+        bundles.settle()
+        del old
+        return True
+
+    def _load(self) -> tuple[ManifestBundles, set[str]] | None:
+        old = self.bundles
+        assert old is not None  # noqa: S101, the server has started
+        new = self.source.load(old)
+        if new is None:
+            return None
+        connected = {one.node: one for one in self.hub}
+        concerned = changed_nodes(old, new, connected)
+        prepare(new, {(one.node, one.variant) for one in self.hub if one.node in concerned})
+        return new, concerned
+
+    async def _watch_source(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.poll)
+            await self.refresh()
+
+    async def _watch_certificates(self) -> None:
+        while self.settings.tls is not None:
+            await asyncio.sleep(_CERTIFICATES_S)
+            try:
+                if self.settings.tls.state() != self._tls_state:
+                    await self._listen()
+                self._read_withdrawn()
+                self.facts.certificate_problem = ""
+            except (MeshcError, OSError) as error:
+                self.facts.certificate_problem = str(error)
+
+    async def _listen(self) -> None:
+        """Listen with the certificates of now; connections of before go on with theirs."""
+        tls = self.settings.tls
+        state = None if tls is None else tls.state()
+        context = None if tls is None else tls.context()
+        assert self._socket is not None  # noqa: S101, see `start`
+        await self.server.listen(
+            self._socket.dup(), context, handshake_s=self.settings.limits.handshake
+        )
+        self._tls_state = state
+
+    def _read_withdrawn(self) -> None:
+        path = self.settings.withdrawn
+        if path is None or not isinstance(self._gate, CertificateGate):
+            return
+        status = path.stat()
+        state = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if state == self._withdrawn_state:
+            return
+        withdrawn = read_withdrawn(path.read_text(encoding="utf-8"))
+        self._gate.withdrawn, self._withdrawn_state = withdrawn, state
+        if self._server is not None:
+            self._server.connections.close_where(lambda peer: is_withdrawn(peer.cert(), withdrawn))
+
+
+def listening(address: Address) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        DeliveryError: the address cannot be had.
+    """
+    try:
+        if address.port is None:
+            return _listening_path(address.host)
+        family, *_, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Several servers on one port share its connections: more than one core can be used.
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        found.bind(where)
+        found.listen(_BACKLOG)
+    except OSError as error:
+        raise DeliveryError(
+            f"cannot listen on {address}: {error.strerror or error}",
+            hint="is another server there, or is the address not of this host?",
+        ) from error
+    found.setblocking(False)  # noqa: FBT003, its signature
+    return found
+
+
+def _listening_path(path: str) -> socket.socket:
+    import os  # noqa: PLC0415, beside its one use
+
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108, what an earlier server left
+    found.bind(path)
+    os.chmod(path, _SOCKET_MODE)  # noqa: PTH101, the same path
+    found.listen(_BACKLOG)
+    found.setblocking(False)  # noqa: FBT003, its signature
+    return found

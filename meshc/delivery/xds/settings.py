@@ -1,0 +1,72 @@
+"""What `meshc serve` is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshc.delivery.xds.limits import Limits
+from meshc.diagnostics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meshc.delivery.xds.tls import TlsFiles
+
+_UNIX = "unix:"
+_LAST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a path, or a host and a port."""
+
+    host: str
+    port: int | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody from outside this machine can reach it."""
+        return self.port is None or self.host == "::1" or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        if self.port is None:
+            return f"{_UNIX}{self.host}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Read ``unix:/path`` or ``host:port``; raises SettingsError."""
+    if text.startswith(f"{_UNIX}/"):
+        return Address(text.removeprefix(_UNIX))
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT):
+        raise SettingsError(f'"{text}" is neither unix:/path nor HOST:PORT')
+    return Address(host, int(port))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Everything that an operator may decide; times are in seconds."""
+
+    source: str
+    listen: Address
+    tls: TlsFiles | None
+    withdrawn: Path | None = None
+    rest: Address | None = None
+    control: Path | None = None
+    """Socket for `meshc serve status` and metrics."""
+    poll: float = 1.0
+    limits: Limits = field(default_factory=Limits)
+    has_legacy_wildcard: bool = True
+
+    def __post_init__(self) -> None:
+        for one in (self.listen, self.rest):
+            if self.tls is None and one is not None and not one.is_local:
+                raise SettingsError(
+                    f"{one} can be reached by others, and nothing would be encrypted",
+                    hint="give --cert, --key and --client-ca; without them a server listens on "
+                    "loopback or a Unix socket alone",
+                )

@@ -1,0 +1,101 @@
+"""Where the server's bundles come from.
+
+One generation replaces another as a whole, and only when all of its files that anybody asks for
+can be read; whatever is wrong with the new one, the old one goes on being served.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from meshc.artifact.layout import MANIFEST
+from meshc.artifact.manifest import Manifest
+from meshc.artifact.write import JOURNAL
+from meshc.delivery.xds.bundles import ManifestBundles
+from meshc.diagnostics.errors import BundleError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from meshc.delivery.xds.library import Library
+    from meshc.delivery.xds.rewrite import Variant
+
+_TRIES = 20
+_PAUSE_S = 0.05
+
+
+class Source(Protocol):
+    """Gives out generations of a bundle."""
+
+    def load(self, previous: ManifestBundles | None) -> ManifestBundles | None:
+        """Return the newest generation, None where it is the one before.
+
+        Raises:
+            BundleError: there is none that is complete.
+        """
+
+
+class DirectorySource:
+    """A bundle in a folder, such as `out/`, also while it is being rewritten."""
+
+    def __init__(self, directory: Path, library: Library) -> None:
+        self.directory = directory
+        self._library = library
+        self._seen: object = None
+
+    def load(self, previous: ManifestBundles | None) -> ManifestBundles | None:
+        """Return the newest generation, None where it is the one before."""
+        seen = self._identity()
+        if previous is not None and seen == self._seen:
+            return None
+        manifest = Manifest.parse(self._read(MANIFEST))
+        self._seen = seen
+        if previous is not None and manifest.generation == previous.manifest.generation:
+            return None
+        return ManifestBundles(manifest, self._read, self._library, previous)
+
+    def _identity(self) -> object:
+        for place in self._places(MANIFEST):
+            try:
+                status = place.stat()
+            except OSError:
+                continue
+            return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+        return None
+
+    def _places(self, path: str) -> tuple[Path, Path]:
+        return self.directory / JOURNAL / path, self.directory / path
+
+    def _read(self, path: str) -> bytes:
+        for place in self._places(path):
+            try:
+                return place.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise BundleError(f'cannot read "{place}": {error.strerror}') from error
+        raise BundleError(
+            f'"{self.directory / path}" is missing',
+            hint="build first: meshc build" if path == MANIFEST else "build again",
+        )
+
+
+def prepare(bundles: ManifestBundles, wanted: Iterable[tuple[str, Variant]]) -> None:
+    """Make the snapshots that are needed at once; waits a second where a writer moves files.
+
+    Raises:
+        BundleError: a file is still missing, or not what the manifest names.
+    """
+    for node, variant in wanted:
+        for remaining in reversed(range(_TRIES)):
+            try:
+                bundles.hold(node, variant)
+                break
+            except UnknownNameError:
+                break  # it left the mesh; whoever is connected for it keeps what it has
+            except BundleError:
+                if not remaining:
+                    raise
+                time.sleep(_PAUSE_S)
