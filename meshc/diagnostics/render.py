@@ -170,9 +170,11 @@ def _sarif_result(diagnostic: Diagnostic, root: str, codes: Sequence[str]) -> di
 
 def _sarif_location(span: Span, root: str) -> dict[str, Any]:
     data = _span_data(span, root)
+    # Documents that are not files have an address of their own before their names.
+    safe = "/:[]" if "://" in root else "/"
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(data["file"])},
+            "artifactLocation": {"uri": quote(data["file"], safe=safe)},
             "region": {
                 "startLine": span.line,
                 "startColumn": span.column,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshc.consul.errors import ConsulDeniedError, ConsulError
@@ -35,8 +36,10 @@ def commit(
     if snapshot.pending:
         raise AssertionError(snapshot.revision)
     number = snapshot.revision.number + 1
+    kept = snapshot.documents.keys() - {one.name for one in changes}
+    documents = len(kept) + sum(one.content is not None for one in changes)
     operations = [_document(keys, snapshot, change) for change in changes]
-    revision = Revision(number=number)
+    revision = Revision(number=number, documents=documents)
     fence = _fence(keys, snapshot, revision)
     if not _fits([fence, *operations]):
         stage = secrets.token_hex(_STAGE_BYTES)
@@ -46,7 +49,7 @@ def commit(
         ]
         for batch in _batches(entries):
             _done(consul, batch)
-        revision = Revision(number=number, stage=stage, staged=len(entries))
+        revision = replace(revision, stage=stage, staged=len(entries))
         operations = []
         fence = _fence(keys, snapshot, revision)
     _done(consul, [fence, *operations])
@@ -68,7 +71,8 @@ def settle(consul: KeyValue, keys: StoreKeys, snapshot: Snapshot) -> None:
     ]
     for batch in _batches(moves, fence):
         _done(consul, batch)
-    _done(consul, [_fence(keys, snapshot, Revision(number=snapshot.revision.number))])
+    settled = replace(snapshot.revision, stage=None, staged=0)
+    _done(consul, [_fence(keys, snapshot, settled)])
     remove(consul, snapshot.staged_keys)
 
 

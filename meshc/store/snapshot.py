@@ -51,16 +51,23 @@ class StoredDocument:
 class Revision:
     """The value of the revision key: which change was the last, and whether it is still staged.
 
-    ``staged`` counts the entries of the stage, so that one that is not complete is noticed.
+    ``documents`` counts what there is after the change and ``staged`` the entries of the stage,
+    so that nobody takes a part for the whole: a token that may not see everything gets an
+    answer without a word about it.
     """
 
     number: int
+    documents: int = 0
     stage: str | None = None
     staged: int = 0
 
     def encoded(self) -> bytes:
         """Return it as it is stored."""
-        data: dict[str, object] = {"format": FORMAT, "revision": self.number}
+        data: dict[str, object] = {
+            "format": FORMAT,
+            "revision": self.number,
+            "documents": self.documents,
+        }
         if self.stage is not None:
             data |= {"stage": self.stage, "staged": self.staged}
         return json.dumps(data, sort_keys=True).encode()
@@ -89,11 +96,13 @@ def read_snapshot(consul: KeyValue, keys: StoreKeys) -> Snapshot:
     Raises StoreError where it is not what this version writes, ConsulError where Consul does
     not answer.
     """
-    entries = consul.kv_list(keys.everything, consistency="consistent").value
+    reply = consul.kv_list(keys.everything, consistency="consistent")
+    if reply.is_filtered:
+        raise _incomplete(keys, "this token may not read all of it")
     number, index = Revision(number=0), 0
     documents: dict[str, StoredDocument] = {}
     stages: dict[str, dict[str, KvEntry]] = {}
-    for entry in entries:
+    for entry in reply.value:
         if entry.key == keys.revision:
             number, index = _revision(entry), entry.modify_index
         elif (name := keys.document_of(entry.key)) is not None:
@@ -112,13 +121,25 @@ def read_snapshot(consul: KeyValue, keys: StoreKeys) -> Snapshot:
             hint="keys were removed by hand; after consul kv delete of that key the documents "
             "beside it are what counts: look at them, and import what is missing",
         )
+    documents = _overlaid(documents, counting)
+    if len(documents) < number.documents:
+        raise _incomplete(keys, f"{len(documents)} of {number.documents} documents can be read")
     return Snapshot(
         revision=number,
         index=index,
-        documents=_overlaid(documents, counting),
+        documents=documents,
         pending={name: entry.value or None for name, entry in counting.items()},
         staged_keys=_keys(counting.values()),
         abandoned=_keys(entry for stage in stages.values() for entry in stage.values()),
+    )
+
+
+def _incomplete(keys: StoreKeys, why: str) -> StoreError:
+    return StoreError(
+        f'the store of "{keys.mesh}" is not complete: {why}',
+        hint=f'the token needs read on all keys that begin with "{keys.everything}"; where '
+        "documents were removed by hand, put them back, or say that what is there is all: "
+        f"consul kv delete {keys.revision}",
     )
 
 
@@ -152,7 +173,10 @@ def _revision(entry: KvEntry) -> Revision:
         data = json.loads(entry.value)
         is_known = data["format"] == FORMAT
         revision = Revision(
-            number=int(data["revision"]), stage=data.get("stage"), staged=data.get("staged", 0)
+            number=int(data["revision"]),
+            documents=int(data["documents"]),
+            stage=data.get("stage"),
+            staged=data.get("staged", 0),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
