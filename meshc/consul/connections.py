@@ -19,9 +19,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Exchange(threading.local):
-    """What the exchange that this thread is in may cost."""
+    """What the exchange that this thread is in may cost; ``is_fresh`` if it made a connection."""
 
     deadline = math.inf
+    is_fresh = False
 
 
 class OpenSockets:
@@ -106,6 +107,7 @@ class _Plain(HTTPConnection):
         self._sockets = sockets
 
     def connect(self) -> None:
+        self._exchange.is_fresh = True
         super().connect()
         given = self.sock
         bounded = _Bounded(given.family, given.type, given.proto, fileno=given.detach())
@@ -123,6 +125,7 @@ class _Tls(HTTPSConnection):
         self._sockets = sockets
 
     def connect(self) -> None:
+        self._exchange.is_fresh = True
         super().connect()
         if isinstance(self.sock, _BoundedTls):
             self.sock.exchange = self._exchange

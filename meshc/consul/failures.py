@@ -25,10 +25,12 @@ _ADDRESS_HINT = "is Consul running there? CONSUL_HTTP_ADDR says where it is look
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why there was no answer."""
+    """What is to be said about it."""
 
     reason: str
     hint: str | None = None
+    is_cut: bool = False
+    """The connection ended before a word of an answer came."""
 
 
 def explained(error: HTTPError | OSError, limit: float) -> Failure:
@@ -42,7 +44,8 @@ def explained(error: HTTPError | OSError, limit: float) -> Failure:
     if isinstance(error, SSLError | ssl.SSLError):
         return _of_tls(error)
     if isinstance(error, ProtocolError):
-        return Failure(reason=_reason(error.args[-1] if error.args else error))
+        inner = error.args[-1] if error.args else error
+        return Failure(reason=_reason(inner), is_cut=isinstance(inner, ConnectionError))
     return Failure(reason=_reason(error))
 
 

@@ -229,5 +229,5 @@ def _entry(value: Any) -> KvEntry:
         value=plain,
         flags=_field(value, "Flags", int),
         modify_index=_field(value, "ModifyIndex", int),
-        session=value.get("Session") or "",
+        session=_field(value, "Session", str) if "Session" in value else "",
     )

@@ -133,7 +133,14 @@ class Transport(HTTPClient):
         body = data.encode() if isinstance(data, str) else data
         with self._counting:
             self.exchanges += 1
-        sent = self._send(method, target, body, limit)
+        for _ in range(_CONNECTIONS + 1):
+            self._exchange.is_fresh = False
+            sent = self._send(method, target, body, limit)
+            is_stale = isinstance(sent, Failure) and sent.is_cut and not self._exchange.is_fresh
+            # A kept connection may have been closed from afar a moment ago.  Reading twice does
+            # no harm; what was written may have been heard, and only the caller knows what then.
+            if method != "GET" or not is_stale or self._sockets.is_closed:
+                break
         found = sent if isinstance(sent, Failure) else self._read(sent, limit)
         if isinstance(found, Failure):
             raise ConsulUnreachableError(
