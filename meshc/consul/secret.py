@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from meshc.consul.errors import ConsulDeniedError
 
@@ -34,6 +34,9 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         raise TypeError("a secret is not written down")
