@@ -223,9 +223,9 @@ def import_command(
 def export_command(
     directory: Path, is_pruning: bool, specs: SpecSource, output: str, **flags: Any
 ) -> int:
-    """Write all documents into the folder DIRECTORY, each as it was stored.
+    """Make the folder DIRECTORY what the store is.
 
-    Files that stay the same are not touched.
+    Each document is written as it was stored. Files that stay the same are not touched.
     """
     from meshc.cli.svc_change import truth  # noqa: PLC0415, start-up time
     from meshc.store.files import export_documents  # noqa: PLC0415, start-up time
@@ -259,7 +259,7 @@ def export_command(
 @click.argument("name")
 @_store_options
 def show_command(name: str, specs: SpecSource, output: str, **flags: Any) -> int:
-    """Print a document as it was written, with its comments."""
+    """Print a document as it was written."""
     from meshc.diagnostics.errors import UnknownNameError  # noqa: PLC0415, start-up time
     from meshc.store.documents import file_name  # noqa: PLC0415, start-up time
 
@@ -283,9 +283,10 @@ def show_command(name: str, specs: SpecSource, output: str, **flags: Any) -> int
 @command.command("list", epilog="Example: meshc svc list --format json | jq '.services[].name'")
 @_store_options
 def list_command(specs: SpecSource, output: str, **flags: Any) -> int:
-    """List the services: name, protocol, hosts, what they call, revision.
+    """List the services and what they call.
 
-    A revision is the beginning of the SHA-256 of a document.
+    Name, protocol, hosts, dependencies, revision; -v shows long lists whole. A revision is the
+    beginning of the SHA-256 of a document.
     """
     from meshc.cli.svc_list import show_list  # noqa: PLC0415, start-up time
 

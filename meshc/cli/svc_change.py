@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from meshc.store.apply import Outcome
 
 
+_SHOWN_CHANGES = 20
+
+
 def truth(value: bool) -> str:
     """Return `true` or `false`."""
     return str(value).lower()
@@ -58,11 +61,13 @@ def _show_changes(outcome: Outcome, shown: Terminal, *, is_dry: bool) -> None:
     shown.say(f"{word} (Changed={truth(outcome.has_changed)})")
     plan = outcome.plan
     if len(plan.changes) + len(plan.unchanged) > 1 or shown.verbosity:
-        for change in plan.changes:
-            shown.say(f"  {change.kind:<9} {change.name}")
+        lines = [f"  {change.kind:<9} {change.name}" for change in plan.changes]
         if shown.verbosity:
-            for name in plan.unchanged:
-                shown.say(f"  unchanged {name}")
+            lines += [f"  unchanged {name}" for name in plan.unchanged]
+        elif len(lines) > _SHOWN_CHANGES:
+            lines[_SHOWN_CHANGES:] = [f"  … and {len(lines) - _SHOWN_CHANGES} more"]
+        for line in lines:
+            shown.say(line)
 
 
 def _as_json(outcome: Outcome, *, is_dry: bool) -> str:

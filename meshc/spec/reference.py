@@ -38,6 +38,7 @@ Durations are a number with a unit: `250ms`, `1.5s`, `5m`, `1h`.
 YAML means YAML 1.2: `yes`, `on` and `12:30` are texts.
 Anchors, merge keys, tags and repeated keys are refused.
 Unknown keys are errors.
+Instead of a folder the documents may be in Consul: [the store](consul.md#the-store).
 Editors check documents against [docs/schema](schema), which the first line of the sample specs \
 points to.
 """
