@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check bench campaign consul zipkin docs out clean
+.PHONY: help demo test lint types contracts check bench campaign consul prometheus zipkin docs out clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ bench: .venv/dev  ## Measure speed and memory beside a floor; ARGS=--quick for t
 
 campaign: .venv/dev  ## Look for what short tests miss, for long; ARGS="kill --count 20000 --seed 1"
 	@$(BIN)/python -m tests.campaigns $(or $(ARGS),--help)
+
+prometheus: .venv/dev  ## Build the Prometheus that some tests run
+	@$(BIN)/python -m tests.observability.prometheus
 
 zipkin: .venv/dev  ## Bring a Zipkin server into the cache, with Maven; tests run it
 	@$(BIN)/python -m tests.observability.zipkin

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 
 import meshc
 from meshc.cli.agent import command as agent
@@ -86,25 +85,6 @@ def test_the_guards_have_the_defaults_that_are_documented() -> None:
     assert [row[2] for row in rows if row[2]] == ["0.3", "10"]
     assert (AgentSettings.__dataclass_fields__["max_shrink"].default) == 0.3
     assert (AgentSettings.__dataclass_fields__["max_growth"].default) == 10
-
-
-def test_the_alerts_are_a_rules_file_about_metrics_and_states_that_exist() -> None:
-    [text] = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
-    served = Metrics(node="n1").render(STATES)
-    names = set(re.findall(r"^# TYPE (\S+)", served, flags=re.MULTILINE))
-
-    groups = yaml.safe_load(text)["groups"]
-
-    rules = [rule for group in groups for rule in group["rules"]]
-    assert len({rule["alert"] for rule in rules}) == len(rules) > 0
-    for rule in rules:
-        assert set(rule) == {"alert", "expr", "for", "annotations"}
-        assert re.fullmatch(r"\d+[smh]", rule["for"])
-        used = re.findall(r"meshc_agent_\w+", rule["expr"])
-        assert used
-        assert set(used) <= names
-        for _, states in re.findall(r'state(=~|=)"([^"]+)"', rule["expr"]):
-            assert set(states.split("|")) <= set(STATES)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))

@@ -88,7 +88,7 @@ def running_collector(host: str) -> Iterator[Collector]:
         return b""  # an ExportTraceServiceResponse that refuses nothing
 
     # Neither reads nor writes protobuf by itself: both are bytes.
-    handler = grpc.unary_unary_rpc_method_handler(export)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
     server = grpc.server(futures.ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler})]

@@ -10,22 +10,22 @@ import pytest
 
 from tests.delivery.live import until
 from tests.observability.collector import running_collector
-from tests.observability.sample import call, own_network, running_sample
+from tests.observability.sample import own_network, running_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from meshc.demo.mesh import DemoMesh
     from tests.observability.collector import Collector, Span
+    from tests.observability.sample import Sample
 
 pytestmark = pytest.mark.envoy
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoMesh, Collector]]:
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sample, Collector]]:
     """The sample mesh, and the collector that its `mesh.yaml` names."""
-    folder, network = tmp_path_factory.mktemp("otlp"), own_network(49)
+    folder, network = tmp_path_factory.mktemp("otlp"), own_network(71)
     with contextlib.ExitStack() as stack:
         collector = stack.enter_context(running_collector(f"{network}200"))
         tracing = f"tracing:\n  openTelemetry: {{host: {collector.host}, port: {collector.port}}}\n"
@@ -33,12 +33,12 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoMesh,
 
 
 @pytest.fixture(scope="module")
-def trace(traced: tuple[DemoMesh, Collector]) -> tuple[str, list[Span]]:
+def trace(traced: tuple[Sample, Collector]) -> tuple[str, list[Span]]:
     """One request whose caller has begun a trace: the caller's span, the spans of the mesh."""
     mesh, collector = traced
     trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
     begun = {"traceparent": f"00-{trace_id}-{caller}-01"}
-    call(mesh.hosts["front1"].accepts, fields=begun)
+    mesh.call(**begun)
     until(lambda: len(collector.trace(trace_id)) >= 3, "all spans of the trace")
     return caller, collector.trace(trace_id)
 
@@ -75,10 +75,10 @@ def test_spans_say_what_was_asked_and_answered(trace: tuple[str, list[Span]]) ->
 
 
 def test_traffic_goes_on_without_a_collector(tmp_path: Path) -> None:
-    network = own_network(50)
+    network = own_network(72)
     tracing = f"tracing:\n  openTelemetry: {{host: {network}200, port: 4317}}\n"
 
     with running_sample(tmp_path, network, mesh=tracing) as mesh:
-        answers = {call(mesh.hosts["front1"].accepts) for _ in range(20)}
+        answers = {mesh.call() for _ in range(20)}
 
     assert answers

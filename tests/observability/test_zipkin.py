@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.delivery.live import until
-from tests.observability.sample import call, own_network, running_sample
+from tests.observability.sample import own_network, running_sample
 from tests.observability.zipkin import running_zipkin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshc.demo.mesh import DemoMesh
+    from tests.observability.sample import Sample
     from tests.observability.zipkin import Zipkin
 
 pytestmark = [pytest.mark.envoy, pytest.mark.zipkin]
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoMesh, Zipkin]]:
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sample, Zipkin]]:
     """The sample mesh, and the Zipkin that its `mesh.yaml` names."""
-    folder, network = tmp_path_factory.mktemp("zipkin"), own_network(48)
+    folder, network = tmp_path_factory.mktemp("zipkin"), own_network(70)
     with contextlib.ExitStack() as stack:
         zipkin = stack.enter_context(running_zipkin(folder, f"{network}200"))
         tracing = f"tracing:\n  zipkin: {{host: {zipkin.host}, port: {zipkin.port}}}\n"
@@ -33,12 +33,12 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoMesh,
 
 
 @pytest.fixture(scope="module")
-def trace(traced: tuple[DemoMesh, Zipkin]) -> tuple[str, str, list[dict[str, Any]]]:
+def trace(traced: tuple[Sample, Zipkin]) -> tuple[str, str, list[dict[str, Any]]]:
     """One request whose caller has begun a trace: its id, the caller's span, the spans."""
     mesh, zipkin = traced
     trace_id, caller = secrets.token_hex(16), secrets.token_hex(8)
     begun = {"x-b3-traceid": trace_id, "x-b3-spanid": caller, "x-b3-sampled": "1"}
-    call(mesh.hosts["front1"].accepts, fields=begun)
+    mesh.call(**begun)
     until(lambda: len(zipkin.trace(trace_id)) >= 3, "all spans of the trace")
     return trace_id, caller, zipkin.trace(trace_id)
 
@@ -88,15 +88,15 @@ def test_spans_say_what_was_asked_and_answered(
 
 
 def test_a_request_that_nobody_traces_yet_begins_a_trace(
-    traced: tuple[DemoMesh, Zipkin],
+    traced: tuple[Sample, Zipkin],
 ) -> None:
     mesh, zipkin = traced
     path = f"/{secrets.token_hex(8)}"
 
-    call(mesh.hosts["front1"].accepts, path=path)
+    mesh.call(path)
 
     def found() -> list[list[dict[str, Any]]]:
-        query = f"http.url=http://{mesh.hosts['front1'].accepts[0]}:8000{path}"
+        query = f"http.url=http://{mesh.host('front1')}:8000{path}"
         traces: list[list[dict[str, Any]]] = zipkin.get("/api/v2/traces", annotationQuery=query)
         return traces
 
@@ -106,7 +106,7 @@ def test_a_request_that_nobody_traces_yet_begins_a_trace(
 
 
 def test_zipkin_knows_who_calls_whom(
-    traced: tuple[DemoMesh, Zipkin],
+    traced: tuple[Sample, Zipkin],
     trace: tuple[str, str, list[dict[str, Any]]],
 ) -> None:
     _, zipkin = traced

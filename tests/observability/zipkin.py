@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.delivery.live import free_ports, until
+from tests.tools.from_source import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +32,7 @@ VERSION = "3.5.1"
 # Without `slim` it has storages and collectors that nobody here uses, and twice the size.
 ARTIFACT = f"io.zipkin:zipkin-server:{VERSION}:jar:slim"
 SHA256 = "7956e7f2c64b7073e1362b81e697fceb5fe61e121ad3cb48d545461026964b0f"
-# Read when this is imported: tests have a cache of their own.
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-JAR = _CACHE / "meshc" / "tools" / f"zipkin-{VERSION}" / "zipkin.jar"
+JAR = TOOLS / f"zipkin-{VERSION}" / "zipkin.jar"
 _START_LIMIT_S = 60
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -1,0 +1,79 @@
+"""The alerts of `deploy/prometheus`, by Prometheus' own tool."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meshc.delivery.agent.metrics import Metrics
+from meshc.delivery.agent.status import STATES
+from tests.observability.prometheus import DEPLOY, configuration, program_or_skip
+
+CASES = Path(__file__).with_name("alerts_test.yml")
+RULES = [
+    rule
+    for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+
+
+def promtool(*arguments: str | Path) -> str:
+    """Run the tool; it must find nothing wrong."""
+    done = subprocess.run(
+        [program_or_skip("promtool"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.prometheus
+def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
+    place = configuration(tmp_path / "prometheus", "consul.example:8500", "token")
+
+    assert "is valid prometheus config" in promtool("check", "config", place)
+
+
+@pytest.mark.prometheus
+def test_alerts_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
+    for file in (DEPLOY / "alerts.yml", CASES):
+        shutil.copy(file, tmp_path)
+
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / CASES.name)
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    cases = yaml.safe_load(CASES.read_text())["tests"]
+
+    firing = {
+        check["alertname"]
+        for case in cases
+        for check in case["alert_rule_test"]
+        if check["exp_alerts"]
+    }
+
+    assert firing == {rule["alert"] for rule in RULES}
+
+
+def test_alerts_are_about_metrics_and_states_that_agents_have() -> None:
+    served = Metrics(node="n1").render(STATES)
+    names = set(re.findall(r"^# TYPE (\S+)", served, flags=re.MULTILINE))
+
+    for rule in RULES:
+        assert set(re.findall(r"meshc_agent_\w+", rule["expr"])) <= names
+        for states in re.findall(r'state=~?"([^"]+)"', rule["expr"]):
+            assert set(states.split("|")) <= set(STATES)
+
+
+def test_every_alert_says_how_bad_it_is_and_what_is_the_matter() -> None:
+    assert len({rule["alert"] for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+        assert rule["annotations"]["summary"]
