@@ -48,12 +48,10 @@ def run(*, count: int, seed: int) -> Report:
     if reason := disk.require(*disk.EXT4):
         sys.exit(f"no power can be cut here: {reason}")
     keep_mounts_to_this_process()
-    reason = disk.require(disk.BTRFS)
-    report = cut_power(
-        count=count, seed=seed, systems=disk.EXT4 + (() if reason else (disk.BTRFS,))
-    )
-    if reason:
-        report.notes.append(f"not on btrfs: {reason}")
+    missing = {system.name: disk.require(system) for system in disk.OTHERS}
+    others = tuple(system for system in disk.OTHERS if not missing[system.name])
+    report = cut_power(count=count, seed=seed, systems=disk.EXT4 + others)
+    report.notes += [f"not on {name}: {reason}" for name, reason in missing.items() if reason]
     return report
 
 

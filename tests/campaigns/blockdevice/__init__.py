@@ -1,8 +1,9 @@
 """A disk whose power goes away: every write and flush is logged, and any crash can be replayed.
 
+content   what a disk holds, without the zeroes
 nbd       a block device in memory, served over NBD, that logs what reaches it
 mounts    loop devices and mounts, taken down again whatever happens
-disk      ext4 on the one, through nbdfuse and a loop device, and where that can be had
+disk      a file system on the one, through nbdfuse and a loop device, and where that can be had
 nodes     the sets of files that are delivered
 host      the host whose disk it is, and how it starts after a power cut
 mutants   mistakes that are made on purpose

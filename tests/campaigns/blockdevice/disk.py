@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.campaigns.blockdevice.content import BLOCK, Content
 from tests.campaigns.blockdevice.mounts import loop_device, mounted, unmount, why_no_mounts
 from tests.campaigns.blockdevice.nbd import LoggingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK = 4096
 _MIB = 1024 * 1024
 _PROGRAMS = {"nbdfuse": "libnbd-bin", "setpriv": "util-linux"}
 _FUSE = Path("/dev/fuse")
@@ -71,6 +71,17 @@ BTRFS = FileSystem(
     size=24 * _MIB,
 )
 """It writes down what is synced and nothing else, where ext4 writes down all that was before."""
+XFS = FileSystem(
+    name="xfs",
+    kind="xfs",
+    package="xfsprogs",
+    make=("mkfs.xfs", "-q", "-f", "-K"),
+    options="nodiscard",
+    size=300 * _MIB,
+)
+"""It makes no smaller ones.  What is not synced stays in memory for half a minute."""
+OTHERS = (BTRFS, XFS)
+"""What not every machine has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +90,7 @@ class LoggedDisk:
 
     root: Path
     server: LoggingServer
-    initial: bytes
+    initial: Content
 
 
 def require(*systems: FileSystem) -> str:
@@ -107,7 +118,7 @@ def _not_mounted(system: FileSystem) -> str:
     with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
         file, root = Path(folder) / "file", Path(folder) / "root"
         root.mkdir()
-        file.write_bytes(_formatted(file, system))
+        _formatted(file, system).save(file)
         try:
             with loop_device(file) as device, mounted(device, root, system.kind, system.options):
                 return ""
@@ -121,7 +132,9 @@ def memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def logged_disk(folder: Path, system: FileSystem, content: bytes = b"") -> Iterator[LoggedDisk]:
+def logged_disk(
+    folder: Path, system: FileSystem, content: Content | None = None
+) -> Iterator[LoggedDisk]:
     """Mount a disk that logs, a new one unless it is given; all of it goes at the end."""
     initial = content or _formatted(folder / "initial", system)
     with contextlib.ExitStack() as held:
@@ -142,7 +155,7 @@ def _no_fuse() -> str:
     return ""
 
 
-def _formatted(file: Path, system: FileSystem) -> bytes:
+def _formatted(file: Path, system: FileSystem) -> Content:
     """Make a file system that has nothing left to do later, so that the log is the agent's."""
     with file.open("wb") as stream:
         stream.truncate(system.size)
@@ -156,7 +169,7 @@ def _formatted(file: Path, system: FileSystem) -> bytes:
     )
     if done.returncode:
         raise RuntimeError(f"{system.program} failed: {done.stdout}")
-    content = file.read_bytes()
+    content = Content.read_from(file)
     file.unlink()
     return content
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.campaigns.blockdevice.disk import BLOCK
+from tests.campaigns.blockdevice.content import BLOCK
 from tests.campaigns.blockdevice.nbd import Flush, Mark, Write
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Sequence
 
+    from tests.campaigns.blockdevice.content import Content
     from tests.campaigns.blockdevice.disk import FileSystem
     from tests.campaigns.blockdevice.nbd import Record
     from tests.campaigns.blockdevice.record import Recording
@@ -53,7 +54,7 @@ class Image:
     """
 
     system: FileSystem
-    content: bytearray
+    content: Content
     expected: Expected
     name: str
     is_claimed: bool
@@ -64,7 +65,7 @@ class Image:
 def draw_images(recording: Recording, count: int, draw: random.Random) -> Iterator[Image]:
     """Cut the power that often, in the order of the log."""
     log = recording.log
-    durable = bytearray(recording.initial)
+    durable = recording.initial.copy()
     done = 0
     for cut in sorted(draw.choices(*_cuts(log), k=count)):
         flushed = max((i for i in range(done, cut) if isinstance(log[i], Flush)), default=done)
@@ -72,7 +73,7 @@ def draw_images(recording: Recording, count: int, draw: random.Random) -> Iterat
             if isinstance(one, Write):
                 _apply(durable, one)
         done = flushed
-        content = bytearray(durable)
+        content = durable.copy()
         kept, lost = _apply_some(content, log[flushed:cut], draw)
         yield Image(
             system=recording.system,
@@ -150,11 +151,11 @@ def _is_claim(one: Record) -> bool:
     return isinstance(one, Mark) and one.content["what"] in _CLAIMS
 
 
-def _apply(content: bytearray, write: Write) -> None:
-    content[write.offset : write.offset + len(write.data)] = write.data
+def _apply(content: Content, write: Write) -> None:
+    content.write(write.offset, write.data)
 
 
-def _apply_some(content: bytearray, log: Sequence[Record], draw: random.Random) -> tuple[int, int]:
+def _apply_some(content: Content, log: Sequence[Record], draw: random.Random) -> tuple[int, int]:
     """Apply a part of what was not flushed; returns how much, and how much is lost."""
     writes = [one for one in log if isinstance(one, Write)]
     if draw.random() < _IN_BLOCKS:

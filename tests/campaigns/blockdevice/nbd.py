@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.campaigns.blockdevice.content import Content
+
 _OPTION_MAGIC = 0x49484156454F5054
 _REPLY_MAGIC = 0x3E889045565A9
 _REQUEST_MAGIC, _ANSWER_MAGIC = 0x25609513, 0x67446698
@@ -56,11 +58,11 @@ Record = Write | Flush | Mark
 class LoggingServer:
     """Serves ``content`` on a Unix socket; use it as a context manager."""
 
-    def __init__(self, address: Path, content: bytes) -> None:
+    def __init__(self, address: Path, content: Content) -> None:
         self.address = address
         self.log: list[Record] = []
-        self.size = len(content)
-        self._content = bytearray(content)
+        self.size = content.size
+        self._content = content.copy()
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> Self:
@@ -131,7 +133,7 @@ class LoggingServer:
             if kind == _WRITE:
                 return False  # its bytes would be taken for requests
         elif kind == _READ:
-            data = bytes(self._content[offset : offset + length])
+            data = self._content.read(offset, length)
         elif kind == _WRITE:
             self._write(offset, _exactly(stream, length), flags)
         elif kind in (_TRIM, _ZERO):
@@ -144,7 +146,7 @@ class LoggingServer:
         return True
 
     def _write(self, offset: int, data: bytes, flags: int) -> None:
-        self._content[offset : offset + len(data)] = data
+        self._content.write(offset, data)
         self.log.append(Write(offset, data, is_lasting=bool(flags & _FUA)))
 
 

@@ -17,6 +17,7 @@ from tests.campaigns.blockdevice.play import MOST_BYTES, Order, order_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.campaigns.blockdevice.content import Content
     from tests.campaigns.blockdevice.disk import FileSystem, LoggedDisk
     from tests.campaigns.blockdevice.images import Expected, Image
     from tests.campaigns.blockdevice.nbd import Record
@@ -33,7 +34,7 @@ class Recording:
     """
 
     system: FileSystem
-    initial: bytes
+    initial: Content
     log: Sequence[Record]
     name: str
     begun: Expected | None = None
@@ -65,7 +66,7 @@ def record(
 def record_start(image: Image, start: str, *, mutant: str = "") -> Recording:
     """Start a host after a power cut, on a disk that logs."""
     with tempfile.TemporaryDirectory(prefix="meshc-power-", dir=memory()) as folder:
-        with logged_disk(Path(folder), image.system, bytes(image.content)) as disk:
+        with logged_disk(Path(folder), image.system, image.content) as disk:
             order = Order(
                 root=str(disk.root),
                 work=folder,

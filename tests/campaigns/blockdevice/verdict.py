@@ -90,9 +90,7 @@ class Bench:
         Rarely, while others use loop devices too, btrfs saw blocks of another disk.
         """
         for is_last in (False, True):
-            with self._file.open("r+b") as stream:  # over the last one, quicker than anew
-                stream.write(image.content)
-                stream.truncate()
+            image.content.save(self._file)
             with contextlib.ExitStack() as attempt:
                 try:
                     device = attempt.enter_context(loop_device(self._file))
