@@ -56,6 +56,7 @@ class Serving:
         self._server: XdsServer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gate: CertificateGate | OpenGate = OpenGate()
+        self._discovery: Discovery
 
     async def start(self) -> None:
         """Load a bundle and listen; nobody is told anything before there is one.
@@ -71,9 +72,8 @@ class Serving:
         if self.settings.tls is not None:
             self._gate = CertificateGate(bundles.manifest.mesh)
             self._read_withdrawn()
-        self._server = XdsServer(
-            [Discovery(self.hub, self._gate, self.settings.limits)], self.settings.limits
-        )
+        self._discovery = Discovery(self.hub, self._gate, self.settings.limits)
+        self._server = XdsServer([self._discovery], self.settings.limits)
         self._socket = listening(self.settings.listen)
         await self._listen()
         for work in (self._watch_source, self._watch_certificates):
@@ -91,9 +91,12 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         if self._server is not None:
+            self._discovery.is_ending = True
             self._server.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), grace_s)
+            self._server.connections.close_where(lambda _peer: True)
+            self._server = None
         if self._socket is not None:
             self._socket.close()
 
@@ -102,6 +105,7 @@ class Serving:
         try:
             new = await asyncio.to_thread(self._load)
         except MeshcError as error:
+            self.source.forget()
             self.facts.problem = error.message
             return False
         self.facts.problem = ""

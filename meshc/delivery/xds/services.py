@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,6 +74,7 @@ class Discovery:
         self._hub = hub
         self._gate = gate
         self._limits = limits
+        self.is_ending = False
 
     def __mapping__(self) -> dict[str, Handler]:
         """Return the methods by path, as grpclib wants them."""
@@ -114,6 +116,10 @@ class Discovery:
                     connected.emit(connected.state.request(request, time.monotonic()))
                 except (WireError, ProtocolError) as error:
                     raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
+        except asyncio.CancelledError:
+            if not self.is_ending:
+                raise  # the client has gone
+            raise GRPCError(Status.UNAVAILABLE, "this server ends; ask another one") from None
         finally:
             if connected is not None:
                 connected.close()

@@ -36,6 +36,9 @@ class Source(Protocol):
             BundleError: there is none that is complete.
         """
 
+    def forget(self) -> None:
+        """Read everything at the next load, as what was read last could not be used."""
+
 
 class DirectorySource:
     """A bundle in a folder, such as `out/`, also while it is being rewritten."""
@@ -55,6 +58,10 @@ class DirectorySource:
         if previous is not None and manifest.generation == previous.manifest.generation:
             return None
         return ManifestBundles(manifest, self._read, self._library, previous)
+
+    def forget(self) -> None:
+        """Read everything at the next load."""
+        self._seen = None
 
     def _identity(self) -> object:
         for place in self._places(MANIFEST):
