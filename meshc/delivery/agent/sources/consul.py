@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _MAX_BODY = 2 * 1024 * 1024
 """A value of 512 KiB is a third larger in Consul's answers."""
+_WAIT_S = 60.0
+"""How long Consul may hold an answer back.  One that has gone without a word is missed after it."""
 _PREFIX = "consul_"
 _JOIN_S = 1.0
 
@@ -91,7 +93,7 @@ class ConsulSource:
         return ""
 
     def _follow(self, notify: Callable[[float], None]) -> None:
-        for one in follow(self._client, self._ask):
+        for one in follow(self._client, self._ask, wait=_WAIT_S):
             if isinstance(one, Heard):
                 self._heard = _said(one.reply.value)
                 # What a fetch has used already is no news: it would cut a delivery short.
