@@ -6,10 +6,10 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.prepare import prepare
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
+from meshc.delivery.log import Log
 from tests.campaigns.blockdevice.nodes import REFUSED, REFUSED_VERSION, SETS
 from tests.campaigns.faults import judge
 from tests.campaigns.faults.played import PlayedEnvoy

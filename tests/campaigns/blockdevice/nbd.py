@@ -27,7 +27,7 @@ _ACK, _SERVER_INFO, _UNSUPPORTED = 1, 3, (1 << 31) + 1
 _READ, _WRITE, _DISCONNECT, _FLUSH, _TRIM, _ZERO = 0, 1, 2, 3, 4, 6
 _FUA = 1
 _CAN = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6  # flags; flush, FUA, trim, write zeroes
-_INVALID = 22
+_INVALID, _IO_ERROR = 22, 5
 _LONGEST = 32 * 1024 * 1024
 
 
@@ -62,6 +62,9 @@ class LoggingServer:
         self.address = address
         self.log: list[Record] = []
         self.size = content.size
+        self.is_unreadable = False
+        """Whether every read ends in an I/O error; what is cached above is not asked for."""
+        self.refused_reads = 0
         self._content = content.copy()
         self._open: list[socket.socket] = []
 
@@ -132,6 +135,9 @@ class LoggingServer:
             error = _INVALID
             if kind == _WRITE:
                 return False  # its bytes would be taken for requests
+        elif kind == _READ and self.is_unreadable:
+            error = _IO_ERROR
+            self.refused_reads += 1
         elif kind == _READ:
             data = self._content.read(offset, length)
         elif kind == _WRITE:

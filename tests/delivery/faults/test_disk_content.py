@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from tests.campaigns.blockdevice.content import BLOCK, Content
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
