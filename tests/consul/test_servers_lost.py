@@ -1,0 +1,61 @@
+"""Three servers, of which one and then two die: what a client of the third goes through."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshc.consul.errors import ConsulError, ConsulUnavailableError
+from tests.consul.cluster import start_cluster
+from tests.consul.following import Follower
+from tests.delivery.live import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meshc.consul.client import ConsulClient
+
+pytestmark = pytest.mark.consul
+
+
+def written(client: ConsulClient, value: bytes) -> bool:
+    with contextlib.suppress(ConsulError):
+        return client.kv_put("key", value)
+    return False
+
+
+def is_without_a_leader(client: ConsulClient) -> bool:
+    try:
+        client.kv_get("key")
+    except ConsulUnavailableError as error:
+        return "leader" in error.message
+    except ConsulError:
+        return False
+    return False
+
+
+def test_servers_die_and_return_and_a_client_goes_on(consul_binary: Path, tmp_path: Path) -> None:
+    with start_cluster(consul_binary, tmp_path, 3) as cluster, contextlib.ExitStack() as stack:
+        leader = cluster.leader()
+        first, second = (one for one in cluster.servers if one is not leader)
+        client = stack.enter_context(first.client())
+        follower = stack.enter_context(Follower(first.client(), wait=5.0, chance=0.05))
+        assert client.kv_put("key", b"before")
+        until(lambda: follower.values()[-1:] == [b"before"], "the value before")
+
+        leader.kill()
+        until(lambda: written(client, b"during"), "another leader")
+        until(lambda: follower.values()[-1] == b"during", "the value under it")
+
+        second.kill()
+        until(lambda: is_without_a_leader(client), "nobody leads")
+        stale = client.kv_get("key", consistency="stale")
+        assert stale.value is not None
+        assert stale.value.value == b"during"
+        until(lambda: follower.errors() != [], "the follower misses an answer")
+
+        second.launch()
+        until(lambda: written(client, b"after"), "two of three lead again")
+        until(lambda: follower.values()[-1] == b"after", "the value after")
