@@ -10,8 +10,8 @@ import click
 
 from meshc.cli.agent_options import SYSTEM_FILE, place_options, settings_options
 from meshc.cli.options import common_options, terminal
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.settings import AgentSettings, load_settings, places
+from meshc.delivery.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path

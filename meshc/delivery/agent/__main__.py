@@ -38,9 +38,9 @@ def main() -> int:
     if any(importlib.util.find_spec(name) for name in ("_sha2", "_sha256")):
         # `hashlib` then takes Python's own SHA-256, and 3 MiB of OpenSSL stay away.
         sys.modules["_hashlib"] = None  # type: ignore[assignment]
-    from meshc.delivery.agent.log import Log  # noqa: PLC0415, after the line above
     from meshc.delivery.agent.run import Agent  # noqa: PLC0415
     from meshc.delivery.agent.settings import AgentSettings  # noqa: PLC0415
+    from meshc.delivery.log import Log  # noqa: PLC0415, after the line above
     from meshc.diagnostics.errors import MeshcError  # noqa: PLC0415
 
     given = json.loads(sys.argv[1])

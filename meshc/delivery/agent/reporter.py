@@ -11,15 +11,15 @@ from meshc.delivery.agent.generations import short
 from meshc.delivery.agent.history import History
 from meshc.delivery.agent.inotify import instances_limit
 from meshc.delivery.agent.metrics import Metrics
-from meshc.delivery.agent.notify import notify
 from meshc.delivery.agent.status import Shown, StatusFile, describe, word_of
+from meshc.delivery.notify import notify
 
 if TYPE_CHECKING:
     from meshc.delivery.agent.generations import Generations
     from meshc.delivery.agent.jobs import Jobs
-    from meshc.delivery.agent.log import Log
     from meshc.delivery.agent.settings import AgentSettings
     from meshc.delivery.agent.state import State
+    from meshc.delivery.log import Log
 
 _HEARTBEAT_S = 30.0
 _SHOWN_JOBS = (ev.Check, ev.Deliver)

@@ -25,7 +25,6 @@ from meshc.delivery.agent.ledger import Ledger, load_ledger, save_ledger
 from meshc.delivery.agent.lock import TargetLock, check_place
 from meshc.delivery.agent.machine import step, wake_at
 from meshc.delivery.agent.metrics import MetricsServer
-from meshc.delivery.agent.notify import notify, watchdog_interval_s
 from meshc.delivery.agent.reporter import Reporter
 from meshc.delivery.agent.rollback import allow_target, rollback_asked, rollback_target
 from meshc.delivery.agent.settings import metrics_address
@@ -34,13 +33,14 @@ from meshc.delivery.agent.state import Rhythm, State
 from meshc.delivery.agent.status import STATES
 from meshc.delivery.agent.verdict import Verdict, verdict_of
 from meshc.delivery.errors import DeliveryError
+from meshc.delivery.notify import notify, watchdog_interval_s
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from meshc.delivery.agent.log import Log
     from meshc.delivery.agent.settings import AgentSettings
+    from meshc.delivery.log import Log
 
 _TICK_S = 1.0
 """How often requests of operators are looked for."""

@@ -21,12 +21,12 @@ from typing import Any, NoReturn
 
 from meshc.delivery.agent import deliver, unconfirmed
 from meshc.delivery.agent.confirm import Patience
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.prepare import prepare
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.sources import directory as _directory  # imported late by the agent
 from meshc.delivery.agent.status import word_of
+from meshc.delivery.log import Log
 from meshc.diagnostics.errors import MeshcError
 from tests.campaigns.faults import mutants
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.verdict import Verdict
+from meshc.delivery.log import Log
 from tests.delivery.agent.resident import Files, lying, numbered, publish
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from meshc.delivery.agent import events as ev
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
+from meshc.delivery.log import Log
 from tests.artifact.bundles import OLD
 
 if TYPE_CHECKING:

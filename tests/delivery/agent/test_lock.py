@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.agent.lock import TargetLock, check_place, owner_of
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.errors import DeliveryError
+from meshc.delivery.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

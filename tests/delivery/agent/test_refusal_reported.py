@@ -9,10 +9,10 @@ from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.generations import Generations
 from meshc.delivery.agent.history import read_history
 from meshc.delivery.agent.ledger import Ledger, Refusal
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.reporter import Reporter
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.state import Rhythm, State
+from meshc.delivery.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path

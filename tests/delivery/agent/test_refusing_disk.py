@@ -19,13 +19,13 @@ from meshc.delivery.agent.haste import unhurried
 from meshc.delivery.agent.jobs import Jobs
 from meshc.delivery.agent.ledger import Ledger, load_ledger, save_ledger
 from meshc.delivery.agent.lock import TargetLock, owner_of
-from meshc.delivery.agent.log import Log
 from meshc.delivery.agent.run import Agent
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.sources import open_source
 from meshc.delivery.agent.status import StatusFile, read_status
 from meshc.delivery.agent.swap import read_files
 from meshc.delivery.errors import DeliveryError
+from meshc.delivery.log import Log
 from meshc.delivery.materialize import materialize
 from tests.campaigns.faults.played import PlayedEnvoy
 from tests.campaigns.faults.sets import NEW, NODE, OLD, generation_name, publish

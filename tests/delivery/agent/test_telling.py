@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.agent.history import History, read_history
-from meshc.delivery.agent.log import Log
-from meshc.delivery.agent.notify import notify, watchdog_interval_s
+from meshc.delivery.log import Log
+from meshc.delivery.notify import notify, watchdog_interval_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
