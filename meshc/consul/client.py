@@ -121,7 +121,7 @@ class ConsulClient:
         answer = self._api.kv.get(
             checked_key(key), index=index, wait=_duration(index, wait), consistency=consistency
         )
-        found = self._read.reply(answer).map(self._read.entries)
+        found = self._read.reply_or_none(answer).map(self._read.entries)
         return found.map(lambda entries: entries[0] if entries else None)
 
     def kv_list(
@@ -140,7 +140,7 @@ class ConsulClient:
             wait=_duration(index, wait),
             consistency=consistency,
         )
-        return self._read.reply(answer).map(self._read.entries)
+        return self._read.reply_or_none(answer).map(self._read.entries)
 
     def kv_keys(
         self,
@@ -158,7 +158,7 @@ class ConsulClient:
             wait=_duration(index, wait),
             consistency=consistency,
         )
-        return self._read.reply(answer).map(self._names)
+        return self._read.reply_or_none(answer).map(self._names)
 
     def kv_put(self, key: str, value: bytes, *, cas: int | None = None) -> bool:
         """Write a key; with ``cas`` only if its index is that (0: if it does not exist)."""
@@ -221,7 +221,7 @@ class ConsulClient:
     ) -> Reply[Object | None]:
         """Return a node with its services (``Node``, ``Services``), or None."""
         answer = self._api.catalog.node(checked_key(node), consistency=consistency)
-        return self._read.reply(answer).map(
+        return self._read.reply_or_none(answer).map(
             lambda found: None if found is None else self._read.object(found)
         )
 
@@ -336,7 +336,7 @@ class ConsulClient:
 
     def session_renew(self, session: str) -> bool:
         """Keep a session for another while; False where it has ended."""
-        return self._read.reply(self._api.session.renew(session)).value is not None
+        return self._read.reply_or_none(self._api.session.renew(session)).value is not None
 
     def session_destroy(self, session: str) -> None:
         """End a session; its locks are free at once."""

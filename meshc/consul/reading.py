@@ -65,16 +65,26 @@ class Reader:
 
     where: str
 
-    def reply(self, answer: Answer, *, missing: Any = None) -> Reply[Any]:
-        """Return the JSON of an answer; ``missing`` where Consul knows no such thing.
+    def reply(self, answer: Answer) -> Reply[Any]:
+        """Return the JSON of an answer.
 
         Raises:
             ConsulError: it is an error of Consul's, or malformed.
         """
-        value = missing
-        if answer.status != _NOT_FOUND:
-            self.accept(answer)
-            value = self.json(answer)
+        self.accept(answer)
+        return self._reply(answer, self.json(answer))
+
+    def reply_or_none(self, answer: Answer) -> Reply[Any]:
+        """Return the JSON of an answer; None where Consul has no such thing.
+
+        Not for lists: what is not found there is the call itself, and nothing is no list.
+
+        Raises:
+            ConsulError: it is an error of Consul's, or malformed.
+        """
+        return self._reply(answer, None) if answer.status == _NOT_FOUND else self.reply(answer)
+
+    def _reply(self, answer: Answer, value: Any) -> Reply[Any]:
         return Reply(
             value=value,
             index=self._number(answer, "x-consul-index"),
