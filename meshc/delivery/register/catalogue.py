@@ -100,23 +100,24 @@ def _all(client: ConsulClient, reply: Reply[_T]) -> _T:
 
 
 def _found(mesh: str, nodes: Iterable[dict[str, Any]], services: Iterable[dict[str, Any]]) -> Found:
-    own = {one["Node"]: one for one in nodes if is_node_of(mesh, one["Meta"] or {})}
-    taken = frozenset(one["Node"].lower() for one in nodes if one["Node"] not in own)
+    # By names in lower case: a service goes on naming its node as it was spelled before.
+    own = {one["Node"].lower(): one for one in nodes if is_node_of(mesh, one["Meta"] or {})}
+    taken = frozenset(one["Node"].lower() for one in nodes).difference(own)
     registered: dict[str, dict[str, FoundService]] = {name: {} for name in own}
     foreign: dict[str, set[str]] = {name: set() for name in own}
     local: dict[str, str] = {}
     for one in services:
-        name, meta = one["Node"], one["ServiceMeta"] or {}
+        name, meta = one["Node"].lower(), one["ServiceMeta"] or {}
         if not is_service_of(mesh, meta):
             foreign.get(name, set()).add(one["ServiceID"])
         elif name in own:
             registered[name][one["ServiceID"]] = _service(one, meta)
         else:
-            local[meta[NODE]] = name
+            local[meta[NODE]] = one["Node"]
     return Found(
         nodes=tuple(
             FoundNode(
-                name=name,
+                name=one["Node"],
                 node=one["Meta"][NODE_NODE],
                 address=one["Address"],
                 meta=one["Meta"],

@@ -65,7 +65,8 @@ def _check_whole(manifest: Manifest, instances: Iterable[InstanceFacts]) -> None
     for one in instances:
         told.setdefault(one.node, set()).add(one.service)
     for node, services in told.items():
-        if node not in manifest.data["nodes"] or services != set(manifest.runs(node)):
+        # A node without services is one of an older version, which did not say what runs where.
+        if not services or services != set(manifest.runs(node)):
             raise BundleError(
                 f'the bundle contradicts itself about what runs on node "{node}"',
                 hint="build again, with this version of meshc",

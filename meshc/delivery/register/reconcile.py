@@ -98,8 +98,10 @@ class Changes:
 
 
 def reconcile(desired: Iterable[NodeEntry], found: Found) -> Changes:
-    """Compare; nothing of anybody else's is ever part of the result."""
-    # Consul takes names that differ in case only for the same.
+    """Compare; nothing of anybody else's is ever part of the result.
+
+    Names of nodes and ids of services that differ in case only are one to Consul, and so here.
+    """
     left = {node.name.lower(): node for node in found.nodes}
     hosts: list[HostChange] = []
     collisions: list[str] = []
@@ -154,8 +156,9 @@ def _change(
 def _collisions(entry: NodeEntry, before: FoundNode | None, taken: frozenset[str]) -> Iterable[str]:
     if before is None and entry.name.lower() in taken:
         yield f'there is a node "{entry.name}" that is not of this mesh'
+    foreign = set() if before is None else {one.lower() for one in before.foreign}
     for service in entry.services:
-        if before is not None and service.id in before.foreign:
+        if service.id.lower() in foreign:
             yield f'node "{entry.name}" has a service "{service.id}" that is not of this mesh'
 
 
@@ -164,9 +167,9 @@ def _steps(entry: NodeEntry, before: FoundNode | None) -> Iterable[Step]:
     index = 0 if before is None else before.index
     if before is None or not _is_same_node(entry, before):
         yield PutNode(entry=entry, index=index)
-    there = {} if before is None else dict(before.services)
+    there = {} if before is None else {key.lower(): one for key, one in before.services.items()}
     for service in entry.services:
-        known = there.pop(service.id, None)
+        known = there.pop(service.id.lower(), None)
         if known is None or known.entry != service:
             yield PutService(
                 node_name=entry.name, entry=service, index=0 if known is None else known.index
