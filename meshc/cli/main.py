@@ -33,6 +33,7 @@ COMMANDS = {
     "bootstrap": "Print what a node's Envoy starts with.",
     "materialize": "Lay a node's files out as its Envoy watches them.",
     "agent": "Deliver files under a running Envoy, and know what it made of them.",
+    "serve": "Serve the same bundle to Envoys over gRPC xDS.",
     "schema": "Print the JSON Schema of the documents, for editors.",
     "envoy-schema": "List the Envoy versions whose schema is known.",
     "demo": "Run a mesh of real Envoys on this machine and show it working.",

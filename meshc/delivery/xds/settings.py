@@ -56,8 +56,8 @@ class ServeSettings:
     tls: TlsFiles | None
     withdrawn: Path | None = None
     rest: Address | None = None
-    control: Path | None = None
-    """Socket for `meshc serve status` and metrics."""
+    control: Address | None = None
+    """Where to answer `meshc serve status` and metrics."""
     poll: float = 1.0
     limits: Limits = field(default_factory=Limits)
     has_legacy_wildcard: bool = True

@@ -1,0 +1,159 @@
+"""`meshc serve`: the dynamic mode."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from meshc.cli.options import common_options, terminal
+from meshc.diagnostics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshc.delivery.xds.settings import ServeSettings
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+DEFAULT_CONTROL = "unix:/run/meshc/serve.sock"
+_PREFIX = "MESHC_SERVE_"
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    name = names[0].removeprefix("--")
+    return click.option(
+        *names,
+        envvar=_PREFIX + name.upper().replace("-", "_"),
+        show_envvar=True,
+        **attributes,
+    )
+
+
+_control_option = _option(
+    "--control",
+    default=DEFAULT_CONTROL,
+    metavar="unix:/PATH|HOST:PORT|none",
+    help="Where status and metrics are served: a Unix socket or a loopback address. "
+    f"Default: {DEFAULT_CONTROL}.",
+)
+
+
+@click.group(
+    "serve",
+    invoke_without_command=True,
+    epilog="Examples: meshc serve --source out --listen 10.0.0.5:18000 --cert server.pem "
+    "--key server.key --client-ca nodes-ca.pem; on one machine, to try it: meshc serve --source "
+    "out --listen 127.0.0.1:18000 --plaintext. Envoys start with: meshc bootstrap NODE --mode "
+    "grpc --server 10.0.0.5:18000.",
+)
+@_option(
+    "--source",
+    default="out",
+    metavar="DIR",
+    help="Folder of the compiled bundle, followed as it changes. Default: out.",
+)
+@_option(
+    "--listen",
+    default="127.0.0.1:18000",
+    metavar="HOST:PORT|unix:/PATH",
+    help="Where Envoys connect. Default: 127.0.0.1:18000.",
+)
+@_option("--cert", type=click.Path(path_type=Path), help="Certificate of this server, PEM.")
+@_option("--key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@_option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    help="Authority of the nodes' certificates, PEM. A node's certificate has the node's name as "
+    "DNS name, or spiffe://MESH/NODE as URI, among its alternative names.",
+)
+@_option(
+    "--withdrawn",
+    type=click.Path(path_type=Path),
+    help="List of certificates that count no longer: a serial number or a name on each line; "
+    "read again when it changes, and open streams of theirs are cut.",
+)
+@_option(
+    "--plaintext",
+    is_flag=True,
+    help="Neither encrypt nor ask who somebody is; on loopback or a Unix socket alone.",
+)
+@_option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
+@_control_option
+@common_options
+@click.pass_context
+def command(context: click.Context, /, **flags: Any) -> int:
+    """Serve the bundle over gRPC xDS to Envoys in dynamic mode.
+
+    The resources are those of the files, byte for byte, but for where routes, endpoints and
+    secrets come from.  Traffic does not depend on this server: an Envoy keeps what it has while
+    the server is away, and gets nothing anew that it has when the server comes back.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    settings = _settings(flags)
+    from meshc.delivery.xds.main import run  # noqa: PLC0415, start-up time
+
+    return run(settings)
+
+
+def _settings(flags: dict[str, Any]) -> ServeSettings:
+    from meshc.delivery.xds.settings import ServeSettings, address  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.tls import TlsFiles  # noqa: PLC0415, the same
+
+    names = ("cert", "key", "client_ca")
+    given = [name for name in names if flags[name] is not None]
+    tls = None
+    if flags["plaintext"]:
+        if given:
+            raise SettingsError("--plaintext excludes certificates", hint="leave one of them out")
+    elif len(given) < len(names):
+        missing = ", ".join("--" + name.replace("_", "-") for name in names if name not in given)
+        raise SettingsError(
+            f"the server is not told {missing}",
+            hint="clients and server know each other by certificates; to do without on one "
+            "machine, say --plaintext",
+        )
+    else:
+        tls = TlsFiles(certificate=flags["cert"], key=flags["key"], client_ca=flags["client_ca"])
+    control = None if flags["control"] == "none" else address(flags["control"])
+    if control is not None and not control.is_local:
+        raise SettingsError(f"--control {control} is no loopback address")
+    return ServeSettings(
+        source=flags["source"],
+        listen=address(flags["listen"]),
+        tls=tls,
+        withdrawn=flags["withdrawn"],
+        control=control,
+        poll=flags["poll"],
+    )
+
+
+@command.command(
+    "status",
+    epilog="Example: meshc serve status --json | jq '.streams[] | select(.problem != \"\")'",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@_control_option
+@common_options
+def status_command(control: str, as_json: bool) -> int:
+    """Tell who is connected, and what each node made of what it was sent.
+
+    Exit codes: 0 well; 1 somebody has to act; 3 no server answers.
+    """
+    from meshc.delivery.xds.control import ask_status  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.settings import address  # noqa: PLC0415, the same
+    from meshc.delivery.xds.status import render, verdict  # noqa: PLC0415, the same
+
+    found = ask_status(address(control))
+    summary, is_well = verdict(found)
+    if as_json:
+        click.echo(json.dumps({"summary": summary, "ok": is_well} | found, indent=2))
+    else:
+        shown = terminal()
+        for line in render(found, shown.style(sys.stdout)):
+            shown.say(line)
+    return int(not is_well)
