@@ -83,7 +83,7 @@ CALLS = {
     "index": get(f"{_ROOT}/index", "publisher"),
     "index, written": put(f"{_ROOT}/index", "x", "publisher"),
     "index of another mesh, written": put("/v1/kv/meshc/v1/other/index", "x"),
-    "trash, written": put(f"{_ROOT}/trash", "x", "publisher"),
+    "trash, written": put(f"{_ROOT}/trash/1", "x", "publisher"),
     "lock, written": put(f"{_ROOT}/lock", "x", "publisher"),
     "registration's lock": get(f"{_ROOT}/registration-lock", "registrar"),
     "registration's lock, written": put(f"{_ROOT}/registration-lock", "x", "registrar"),
