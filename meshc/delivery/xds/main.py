@@ -34,7 +34,7 @@ def run(settings: ServeSettings) -> int:
 
 
 async def _serve(settings: ServeSettings) -> int:
-    log = Log()
+    journal = Log()
     library = Library(load_schema(known_versions()[-1]))
     serving = Serving(settings, DirectorySource(Path(settings.source), library))
     ended = asyncio.Event()
@@ -46,7 +46,7 @@ async def _serve(settings: ServeSettings) -> int:
     if settings.control is not None:
         control = await serve_control(serving, settings.control)
     manifest = serving.bundles.manifest if serving.bundles is not None else None
-    log.info(
+    journal.info(
         "serving",
         listen=str(settings.listen),
         mesh=None if manifest is None else manifest.mesh,
@@ -54,10 +54,10 @@ async def _serve(settings: ServeSettings) -> int:
         tls=settings.tls is not None,
     )
     notify(READY="1", STATUS=f"serving on {settings.listen}")
-    watcher = asyncio.create_task(_report(serving, log))
+    watcher = asyncio.create_task(_report(serving, journal))
     await ended.wait()
     notify(STOPPING="1")
-    log.info("ending", streams=len(serving.hub))
+    journal.info("ending", streams=len(serving.hub))
     watcher.cancel()
     if control is not None:
         control.close()
@@ -65,7 +65,7 @@ async def _serve(settings: ServeSettings) -> int:
     return 0
 
 
-async def _report(serving: Serving, log: Log) -> None:
+async def _report(serving: Serving, journal: Log) -> None:
     """Log what changes, each thing once, and tell systemd that the loop turns."""
     interval = min(_LOOK_S, watchdog_interval_s() or _LOOK_S)
     seen: tuple[object, ...] = ()
@@ -76,7 +76,7 @@ async def _report(serving: Serving, log: Log) -> None:
         facts = serving.facts
         now = (facts.switches, facts.problem, facts.certificate_problem)
         if now != seen and seen:
-            _log_change(serving, log, seen, now)
+            _log_change(serving, journal, seen, now)
         seen = now
         found = {
             (one.node, type_url): known.refusal
@@ -87,16 +87,16 @@ async def _report(serving: Serving, log: Log) -> None:
         for key, reason in found.items():
             if refusals.get(key) != reason:
                 short = SHORT_NAMES.get(key[1], key[1])
-                log.warn("refused", node=key[0], type=short, reason=reason)
+                journal.warn("refused", node=key[0], type=short, reason=reason)
         refusals = found
 
 
 def _log_change(
-    serving: Serving, log: Log, before: tuple[object, ...], now: tuple[object, ...]
+    serving: Serving, journal: Log, before: tuple[object, ...], now: tuple[object, ...]
 ) -> None:
     if now[0] != before[0] and serving.bundles is not None:
-        log.info("switched", generation=serving.bundles.manifest.generation[:12])
+        journal.info("switched", generation=serving.bundles.manifest.generation[:12])
     if now[1] and now[1] != before[1]:
-        log.warn("source", problem=str(now[1]))
+        journal.warn("source", problem=str(now[1]))
     if now[2] and now[2] != before[2]:
-        log.warn("certificates", problem=str(now[2]))
+        journal.warn("certificates", problem=str(now[2]))

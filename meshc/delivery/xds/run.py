@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.bundles import changed_nodes
+from meshc.delivery.xds.client_status import ClientStatus
+from meshc.delivery.xds.health import Health
 from meshc.delivery.xds.hub import Hub
 from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn, read_withdrawn
 from meshc.delivery.xds.server import XdsServer
@@ -19,6 +21,8 @@ from meshc.delivery.xds.source import prepare
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
     from meshc.delivery.xds.bundles import ManifestBundles
     from meshc.delivery.xds.settings import Address, ServeSettings
     from meshc.delivery.xds.source import Source
@@ -57,6 +61,7 @@ class Serving:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gate: CertificateGate | OpenGate = OpenGate()
         self._discovery: Discovery
+        self._health: Health
 
     async def start(self) -> None:
         """Load a bundle and listen; nobody is told anything before there is one.
@@ -73,7 +78,10 @@ class Serving:
             self._gate = CertificateGate(bundles.manifest.mesh)
             self._read_withdrawn()
         self._discovery = Discovery(self.hub, self._gate, self.settings.limits)
-        self._server = XdsServer([self._discovery], self.settings.limits)
+        self._health = Health(self.hub, self.settings.limits)
+        clients = ClientStatus(self.hub, self._gate, self.settings.limits)
+        services: list[IServable] = [self._discovery, self._health, clients]
+        self._server = XdsServer(services, self.settings.limits)
         self._socket = listening(self.settings.listen)
         await self._listen()
         for work in (self._watch_source, self._watch_certificates):
@@ -91,7 +99,7 @@ class Serving:
         for task in self._tasks:
             task.cancel()
         if self._server is not None:
-            self._discovery.is_ending = True
+            self._discovery.is_ending = self._health.is_ending = True
             self._server.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), grace_s)

@@ -88,6 +88,11 @@ class Subscription:
         """Send these again although the client has them."""
         self.forced.update(name for name in names if name in self.has)
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """Names of resources that the client has refused as they are."""
+        return frozenset(self._parked)
+
     def is_current(self, one: Encoded) -> bool:
         """Whether the client has a resource as it should be, or refused it."""
         return one.name not in self.forced and (

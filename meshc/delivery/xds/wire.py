@@ -156,6 +156,11 @@ def length_delimited(number: int, data: bytes) -> bytes:
     return _varint(number << 3 | _LENGTH) + _varint(len(data)) + data
 
 
+def number_field(number: int, value: int) -> bytes:
+    """Write one field that holds a number or an enumeration."""
+    return _varint(number << 3 | _VARINT) + _varint(value)
+
+
 def _varint(value: int) -> bytes:
     parts = bytearray()
     while value > 0x7F:  # noqa: PLR2004, seven bits a byte
@@ -233,3 +238,8 @@ def _status_message(value: bytes | int) -> str:
         if number == _STATUS_MESSAGE:
             found = _text(part)
     return found
+
+
+def read_texts(data: bytes) -> dict[int, str]:
+    """Read a message of texts alone: field number → last value; raises WireError."""
+    return {number: _text(value) for number, value in _fields(data)}

@@ -19,7 +19,7 @@ from meshc.delivery.xds.types import (
     SECRET,
     TypeUrl,
 )
-from meshc.pipeline import BuildOptions, build
+from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
 from tests.delivery.xds.served import Call, Server, caller, served
 
 if TYPE_CHECKING:
@@ -36,55 +36,18 @@ _SINGLE = {
     EXTENSION: "envoy.service.extension.v3.ExtensionConfigDiscoveryService/ExtensionConfigs",
 }
 _FULL = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
-_FRONT = """
-protocol: HTTP
-hosts:
-- name: front1
-  ingressAddr: {host: 127.0.9.1, port: 8000}
-  substanceAddr: {host: 127.0.0.1, port: 9000}
-dependentServices:
-- {name: app, egressPort: 9001}
-- {name: store, egressPort: 9002}
-"""
-_APP = """
-protocol: HTTP
-hosts:
-- name: app1
-  ingressAddr: {host: 127.0.9.2, port: 8000}
-  substanceAddr: {host: 127.0.0.1, port: 9000}
-"""
-_SECOND_HOST = """
-- name: app2
-  ingressAddr: {host: 127.0.9.3, port: 8000}
-  substanceAddr: {host: 127.0.0.1, port: 9000}
-"""
-_STORE = _APP.replace("app1", "store1").replace("127.0.9.2", "127.0.9.4")
-
-
-def _bundle(folder: Path, **documents: str) -> Path:
-    specs = folder / "specs"
-    shutil.rmtree(specs, ignore_errors=True)
-    specs.mkdir(parents=True)
-    for name, text in documents.items():
-        (specs / f"{name}.yaml").write_text(text)
-    result = build(specs, BuildOptions(out=folder / "out"))
-    assert not result.has_errors, result.diagnostics
-    return folder / "out"
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _bundle(tmp_path_factory.mktemp("small"), front=_FRONT, app=_APP, store=_STORE)
+    return make_bundle(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a second host of `app`: one endpoint file differs."""
     folder = tmp_path_factory.mktemp("larger")
-    return _bundle(folder, front=_FRONT, app=_APP + _SECOND_HOST, store=_STORE)
-
-
-Scene = "Callable[[Server, Callable[..., Call]], Awaitable[None]]"
+    return make_bundle(folder, SMALL | {"app": APP + SECOND_HOST})
 
 
 def _play(
@@ -378,7 +341,7 @@ def test_a_node_that_leaves_the_mesh_keeps_what_it_has(small: Path, tmp_path: Pa
         call = stream("front1")
         await call.ask(CLUSTER)
         await call.acknowledge(await call.answer())
-        rest = _bundle(tmp_path / "rest", app=_APP, store=_STORE)
+        rest = make_bundle(tmp_path / "rest", {"app": APP, "store": STORE})
 
         await server.put(rest)
 
