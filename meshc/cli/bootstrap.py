@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meshc.cli.options import common_options, specs_option, terminal
 from meshc.cli.report import failed, show_findings, tally
+from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from meshc.spec.places import SpecSource
 
+_DIRECTORY = "/etc/meshc/tls"
+
 
 @click.command(
     "bootstrap",
-    epilog="Example: meshc bootstrap web1 > bootstrap.json && envoy -c bootstrap.json",
+    epilog="Examples: meshc bootstrap web1 > bootstrap.json && envoy -c bootstrap.json; "
+    "meshc bootstrap web1 --mode grpc --server 10.0.0.5:18000; for a program with gRPC's own xDS "
+    "client: meshc bootstrap web1 --mode grpc-client --server 10.0.0.5:18000 > grpc.json && "
+    "GRPC_XDS_BOOTSTRAP=grpc.json program.",
 )
 @click.argument("node")
 @specs_option
 @click.option(
     "--mode",
-    type=click.Choice(["file"]),
+    type=click.Choice(["file", "grpc", "grpc-client"]),
     default="file",
     show_default=True,
-    help="How the Envoy gets its resources.",
+    help="How the Envoy gets its resources: from files, from meshc serve; or what a program "
+    "without an Envoy starts with that calls xds:///SERVICE.",
 )
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Where meshc serve listens; several for replicas.",
+)
+@click.option(
+    "--subscribe",
+    type=click.Choice(["ads", "delta-ads", "per-type", "rest"]),
+    default="ads",
+    show_default=True,
+    help="With --mode grpc: one ordered stream, the same with differences only, one stream for "
+    "each type, or polling over REST.",
+)
+@click.option(
+    "--tls-directory",
+    default=_DIRECTORY,
+    show_default=True,
+    metavar="DIR",
+    help="Where the host has node.pem, node.key and server-ca.pem.",
+)
+@click.option("--plaintext", is_flag=True, help="No certificates: a server on loopback.")
 @common_options
-def command(node: str, specs: SpecSource, mode: str) -> int:  # noqa: ARG001, one mode so far
+def command(  # noqa: PLR0917, click calls by keyword
+    node: str,
+    specs: SpecSource,
+    mode: str,
+    servers: tuple[str, ...],
+    subscribe: str,
+    tls_directory: str,
+    plaintext: bool,
+) -> int:
     """Print what NODE's Envoy starts with, checked against Envoy's schema."""
     from meshc.explain import bootstrap_of  # noqa: PLC0415, start-up time
 
+    if mode == "file" and servers:
+        raise click.UsageError("--server goes with --mode grpc or grpc-client.")
+    if mode != "file" and not servers:
+        raise click.UsageError(f"--mode {mode} needs --server HOST:PORT.")
     result, text = bootstrap_of(specs, node)
     if failed(result.diagnostics, is_strict=False):
         shown = terminal()
@@ -40,5 +83,42 @@ def command(node: str, specs: SpecSource, mode: str) -> int:  # noqa: ARG001, on
         )
         shown.warn(f"{tally(result.diagnostics)} in {specs.root}")
         return 1
+    if mode != "file":
+        directory = None if plaintext else tls_directory.rstrip("/")
+        found = _dynamic(json.loads(text), mode, servers, subscribe, directory)
+        text = json.dumps(found, sort_keys=True) + "\n"
     click.echo(text, nl=False)
     return 0
+
+
+def _dynamic(
+    bootstrap: dict[str, Any],
+    mode: str,
+    servers: tuple[str, ...],
+    subscribe: str,
+    directory: str | None,
+) -> dict[str, Any]:
+    from meshc.delivery.xds import bootstrap as dynamic  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.settings import address  # noqa: PLC0415, the same
+
+    places = []
+    for text in servers:
+        place = address(text)
+        if not place.port:
+            raise SettingsError(f'"{text}" is no HOST:PORT of a server')
+        places.append((place.host, place.port))
+    credentials = None
+    if directory is not None:
+        credentials = dynamic.Credentials(
+            certificate=f"{directory}/node.pem",
+            key=f"{directory}/node.key",
+            ca=f"{directory}/server-ca.pem",
+        )
+    if mode == "grpc-client":
+        return dynamic.grpc_client_bootstrap(bootstrap, places, credentials=credentials)
+    subscribing = dynamic.Subscribing(subscribe)
+    found = dynamic.grpc_bootstrap(
+        bootstrap, places, subscribing=subscribing, credentials=credentials
+    )
+    dynamic.check_bootstrap(found)
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.xds.rewrite import XDS_CLUSTER, Variant, config_source
+from meshc.diagnostics import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,20 @@ def grpc_bootstrap(
     found["static_resources"] = static | {"clusters": [*static.get("clusters", ()), cluster]}
     found["dynamic_resources"] = _dynamic(subscribing)
     return found
+
+
+def check_bootstrap(bootstrap: Mapping[str, Any]) -> None:
+    """Check a bootstrap against Envoy's schema.
+
+    Raises:
+        InternalError: it breaks it, which is a mistake of this module.
+    """
+    from meshc.proto import known_versions, load_schema  # noqa: PLC0415, only who prints one
+
+    schema = load_schema(known_versions()[-1])
+    found = schema.check("type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap", bootstrap)
+    if found:
+        raise InternalError(f"the bootstrap is wrong at {found[0].path}: {found[0].message}")
 
 
 def _dynamic(subscribing: Subscribing) -> dict[str, Any]:
