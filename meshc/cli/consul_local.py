@@ -51,6 +51,14 @@ _REFUSED = 1
     metavar="NAME",
     help="Service under which the admin interface is registered.",
 )
+@click.option(
+    "--check-interval",
+    type=click.IntRange(1, 3600),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the agent checks.",
+)
 @click.option("--remove", is_flag=True, help="Take out what the mesh registered here for NODE.")
 @click.option("--mesh", metavar="NAME", help="With --remove: which mesh.")
 @click.option(
@@ -91,8 +99,14 @@ def local_command(node: str | None, output: str, **flags: Any) -> int:
                 remove_local(agent, _checked(flags["mesh"]), name, report)
             else:
                 place = _open(source, flags, stack)
-                admin_service = _checked(flags["admin_service"])
-                sync_local(agent, place, name, admin_service, report)
+                sync_local(
+                    agent,
+                    place,
+                    name,
+                    report,
+                    admin_service=_checked(flags["admin_service"]),
+                    interval=flags["check_interval"],
+                )
         except ConsulError as error:
             _show(report, name, agent.where, output, error=error.message)
             raise

@@ -306,6 +306,11 @@ class ConsulClient:
         found = self._read.object(self._read.reply(answer).value)
         return {name: self._read.object(one) for name, one in found.items()}
 
+    def agent_checks(self) -> dict[str, Object]:
+        """Return the checks of this agent, by their id."""
+        found = self._read.object(self._read.reply(self._api.agent.checks()).value)
+        return {name: self._read.object(one) for name, one in found.items()}
+
     def agent_register(self, definition: Mapping[str, Any]) -> None:
         """Register a service with this agent, in Consul's own field names.
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from meshc.delivery.register.entries import NodeEntry, ServiceEntry
     from meshc.delivery.register.host_facts import HostSource
 
-_INTERVAL, _TIMEOUT = "10s", "2s"
+CHECK_INTERVAL_S = 10
+_TIMEOUT = "2s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +43,17 @@ class LocalReport:
     removed: list[str] = field(default_factory=list)
 
 
-def definitions(host: NodeEntry) -> list[dict[str, Any]]:
+def definitions(host: NodeEntry, *, interval: int = CHECK_INTERVAL_S) -> list[dict[str, Any]]:
     """Return what an agent is told about a host: each service with what to check.
 
     A service passes while its inbound listener accepts connections and its Envoy is ready, which
-    one that drains is not.
+    one that drains is not.  Between two looks are ``interval`` seconds.
     """
-    return [_definition(one, host.admin) for one in host.services]
+    return [_definition(one, host.admin, interval) for one in host.services]
 
 
-def _definition(service: ServiceEntry, admin: ServiceEntry) -> dict[str, Any]:
-    every = {"Interval": _INTERVAL, "Timeout": _TIMEOUT}
+def _definition(service: ServiceEntry, admin: ServiceEntry, interval: int) -> dict[str, Any]:
+    every = {"Interval": _duration(interval), "Timeout": _TIMEOUT}
     checks: list[dict[str, Any]] = [
         {
             "CheckID": f"{service.id}:ready",
@@ -62,16 +63,23 @@ def _definition(service: ServiceEntry, admin: ServiceEntry) -> dict[str, Any]:
         }
     ]
     if service is not admin:
-        checks.insert(
-            0,
-            {
-                "CheckID": f"{service.id}:listener",
-                "Name": "inbound listener",
-                "TCP": _socket(service),
-                **every,
-            },
-        )
+        listener = {
+            "CheckID": f"{service.id}:listener",
+            "Name": "inbound listener",
+            "TCP": _socket(service),
+            **every,
+        }
+        checks.insert(0, listener)
     return {**service_body(service), "Name": service.name, "Checks": checks}
+
+
+def _duration(seconds: int) -> str:
+    """Spell a time as Consul does, because what it shows is compared with this."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def _socket(service: ServiceEntry) -> str:
@@ -79,11 +87,19 @@ def _socket(service: ServiceEntry) -> str:
     return f"{host}:{service.port}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentState:
+    """What an agent has: services and checks by their ids, in Consul's own field names."""
+
+    services: Mapping[str, Mapping[str, Any]]
+    checks: Mapping[str, Mapping[str, Any]]
+
+
 def plan_local(
     mesh: str,
     node: str,
     wanted: Sequence[Mapping[str, Any]],
-    there: Mapping[str, Mapping[str, Any]],
+    there: AgentState,
     *,
     is_in_mesh: Callable[[str], bool],
 ) -> LocalChanges:
@@ -95,26 +111,26 @@ def plan_local(
     register: list[Mapping[str, Any]] = []
     collisions: list[str] = []
     for definition in wanted:
-        known = there.get(definition["ID"])
+        known = there.services.get(definition["ID"])
         if known is None:
             register.append(definition)
         elif not is_service_of(mesh, known.get("Meta") or {}):
             collisions.append(
                 f'the agent has a service "{definition["ID"]}" that is not of this mesh'
             )
-        elif not _is_same(definition, known):
+        elif not (_is_same(definition, known) and _is_checked(definition, there.checks)):
             register.append(definition)
     ids = {definition["ID"] for definition in wanted}
     gone = [
         service
-        for service, known in there.items()
+        for service, known in there.services.items()
         if service not in ids
         and is_service_of(mesh, meta := known.get("Meta") or {})
         and (meta[NODE] == node or not is_in_mesh(meta[NODE]))
     ]
     return LocalChanges(
         register=tuple(register),
-        is_new=frozenset(one["ID"] for one in register if one["ID"] not in there),
+        is_new=frozenset(one["ID"] for one in register if one["ID"] not in there.services),
         deregister=tuple(sorted(gone)),
         unchanged=len(wanted) - len(register) - len(collisions),
         collisions=tuple(collisions),
@@ -122,7 +138,6 @@ def plan_local(
 
 
 def _is_same(definition: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Compare as far as an agent tells; what it checks is told by the version in the metadata."""
     told = {
         "ID": known.get("ID"),
         "Name": known.get("Service"),
@@ -135,12 +150,29 @@ def _is_same(definition: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     return all(definition[key] == value for key, value in told.items())
 
 
+def _is_checked(definition: Mapping[str, Any], checks: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Compare checks as far as an agent tells of them: that they are there, and how often.
+
+    What they look at follows from what the version in the metadata is the digest of.
+    """
+    told = {
+        key: (one.get("Interval"), one.get("Timeout"))
+        for key, one in checks.items()
+        if one.get("ServiceID") == definition["ID"]
+    }
+    return told == {
+        one["CheckID"]: (one["Interval"], one["Timeout"]) for one in definition["Checks"]
+    }
+
+
 def sync_local(
     client: ConsulClient,
     source: HostSource,
     node: str,
-    admin_service: str,
     report: LocalReport,
+    *,
+    admin_service: str,
+    interval: int = CHECK_INTERVAL_S,
 ) -> None:
     """Make the agent of this host have exactly what runs on a node.
 
@@ -151,7 +183,7 @@ def sync_local(
     """
     facts = source.facts(node)
     desired = desired_registration(facts.mesh, facts.instances, admin_service=admin_service)
-    wanted = [one for host in desired.nodes for one in definitions(host)]
+    wanted = [one for host in desired.nodes for one in definitions(host, interval=interval)]
     _apply(client, facts.mesh, node, wanted, report, is_in_mesh=source.has)
 
 
@@ -173,7 +205,7 @@ def _apply(
     *,
     is_in_mesh: Callable[[str], bool],
 ) -> None:
-    there = client.agent_services()
+    there = AgentState(services=client.agent_services(), checks=client.agent_checks())
     try:
         report.planned = plan_local(mesh, node, wanted, there, is_in_mesh=is_in_mesh)
     except (TypeError, AttributeError) as error:

@@ -1,0 +1,87 @@
+"""What agents do to a catalogue: each compares it with what it knows, at its start and ever after.
+
+A round is seen in a canary: an entry on the agent's own node that the agent does not know, and
+takes out.  A restart makes a round at once; left alone an agent takes a minute or two, and does
+the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.consul.cluster import start_client_agent
+from tests.delivery.live import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.consul.cluster import Cluster
+    from tests.consul.server import ConsulServer
+    from tests.delivery.register.conftest import Registrar
+
+pytestmark = pytest.mark.consul
+
+
+@pytest.fixture
+def agent(consul_cluster: Cluster) -> Iterator[ConsulServer]:
+    with start_client_agent(consul_cluster, f"round-{secrets.token_hex(3)}") as started:
+        yield started
+
+
+class Canary:
+    """An entry that an agent's next round takes out."""
+
+    def __init__(self, registrar: Registrar, agent: ConsulServer) -> None:
+        self._client, self._node = registrar.client, agent.name
+        self.id = f"canary-{secrets.token_hex(4)}"
+        self._client.catalog_register(
+            {
+                "Node": self._node,
+                "SkipNodeUpdate": True,
+                "Address": agent.host,
+                "Service": {"ID": self.id, "Service": "canary"},
+            }
+        )
+        assert self.is_there
+
+    @property
+    def is_there(self) -> bool:
+        found = self._client.catalog_node_services(self._node).value
+        return found is not None and self.id in found["Services"]
+
+
+def set_up(registrar: Registrar, cluster: Cluster, agent: ConsulServer) -> str:
+    """Register app1 by way of the agent and the others in the catalogue; return app1's id."""
+    registrar.server = agent
+    registrar.client = cluster.first.client()
+    registrar.mesh.build()
+    source = str(registrar.mesh.out)
+    assert registrar.run_only("register-local", "app1", "--source", source).code == 0
+    own = f"meshc:{registrar.mesh.name}:service:app:app1"
+    until(lambda: own in registrar.services(agent.name), "the agent has told the servers")
+    registrar.server = cluster.first
+    assert registrar.run("sync").code == 0
+    assert set(registrar.registered()) == set(map(registrar.name, ["app2", "web1"]))
+    return own
+
+
+def test_both_ways_last_over_rounds_in_which_an_agent_takes_out_what_it_does_not_know(
+    registrar: Registrar, consul_cluster: Cluster, agent: ConsulServer
+) -> None:
+    own = set_up(registrar, consul_cluster, agent)
+    before = registrar.indexes()
+
+    for _ in range(2):
+        canary = Canary(registrar, agent)
+        agent.kill()
+        agent.start()
+        until(lambda: not canary.is_there, "a round", limit_s=60)  # noqa: B023, called at once
+
+        assert registrar.indexes() == before
+        assert own in registrar.services(agent.name)
+        assert registrar.run("status").code == 0
+
+    registrar.client.close()
