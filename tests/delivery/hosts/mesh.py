@@ -102,6 +102,7 @@ class Mesh:
         """Return the digest of each file of the host, as the manifest has it."""
         manifest = json.loads((self.out / "manifest.json").read_bytes())
         node = dict(manifest["nodes"][NODE])
+        node.pop("runs")
         found = {
             f"services/{service}/{name}": manifest["services"][service][name]
             for service, names in node.pop("uses").items()
