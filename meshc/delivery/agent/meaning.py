@@ -282,6 +282,7 @@ def _probed(state: State, event: ev.Probed) -> State:
     if accepts and ledger.good is not None and ledger.intent is None:
         ledger = replace(ledger, is_accepted=True)
     retry_now = came_back or (event.is_up and not state.is_up)
+    is_over = accepts and not must_repeat and not _is_waiting(state)
     return replace(
         state,
         job=None,
@@ -294,8 +295,20 @@ def _probed(state: State, event: ev.Probed) -> State:
         needs_restart=state.needs_restart and not event.is_restarted,
         is_replaced=state.is_replaced and not event.is_restarted,
         deliver_at=event.at if retry_now else state.deliver_at,
-        delivery_problem=None if accepts and not must_repeat else state.delivery_problem,
+        delivery_problem=None if is_over else state.delivery_problem,
         probe_at=event.at + (state.rhythm.probe if event.is_up else state.rhythm.probe_down),
+    )
+
+
+def _is_waiting(state: State) -> bool:
+    """Whether there is something that Envoy should run and does not, so that it cannot be well."""
+    ledger, latest = state.ledger, state.latest
+    if ledger.wanted is not None or ledger.intent is not None:
+        return True
+    if latest is None or ledger.paused or state.doubt is not None:
+        return False
+    return latest != ledger.good and not (
+        latest in ledger.quarantine or latest in state.held or latest in state.lost
     )
 
 
