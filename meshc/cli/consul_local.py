@@ -59,6 +59,12 @@ _REFUSED = 1
     metavar="SECONDS",
     help="How often the agent checks.",
 )
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Register what is the same, too: after the token was replaced, because the agent goes on "
+    "using the one that a service was registered with.",
+)
 @click.option("--remove", is_flag=True, help="Take out what the mesh registered here for NODE.")
 @click.option("--mesh", metavar="NAME", help="With --remove: which mesh.")
 @click.option(
@@ -106,6 +112,7 @@ def local_command(node: str | None, output: str, **flags: Any) -> int:
                     report,
                     admin_service=_checked(flags["admin_service"]),
                     interval=flags["check_interval"],
+                    is_again=flags["again"],
                 )
         except ConsulError as error:
             _show(report, name, agent.where, output, error=error.message)

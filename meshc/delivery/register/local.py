@@ -102,8 +102,12 @@ def plan_local(
     there: AgentState,
     *,
     is_in_mesh: Callable[[str], bool],
+    is_again: bool = False,
 ) -> LocalChanges:
     """Compare what shall be with what an agent has; pure but for ``is_in_mesh``.
+
+    With ``is_again`` what is the same is told anew too: an agent goes on using the token that a
+    service was registered with, and does not show it.
 
     What this mesh registered for another node stays as long as that is in the mesh: several
     Envoys may be on one host.
@@ -118,7 +122,9 @@ def plan_local(
             collisions.append(
                 f'the agent has a service "{definition["ID"]}" that is not of this mesh'
             )
-        elif not (_is_same(definition, known) and _is_checked(definition, there.checks)):
+        elif is_again or not (
+            _is_same(definition, known) and _is_checked(definition, there.checks)
+        ):
             register.append(definition)
     ids = {definition["ID"] for definition in wanted}
     gone = [
@@ -173,6 +179,7 @@ def sync_local(
     *,
     admin_service: str,
     interval: int = CHECK_INTERVAL_S,
+    is_again: bool = False,
 ) -> None:
     """Make the agent of this host have exactly what runs on a node.
 
@@ -184,7 +191,10 @@ def sync_local(
     facts = source.facts(node)
     desired = desired_registration(facts.mesh, facts.instances, admin_service=admin_service)
     wanted = [one for host in desired.nodes for one in definitions(host, interval=interval)]
-    _apply(client, facts.mesh, node, wanted, report, is_in_mesh=source.has)
+    report.planned = plan_local(
+        facts.mesh, node, wanted, _read(client), is_in_mesh=source.has, is_again=is_again
+    )
+    _apply(client, report)
 
 
 def remove_local(client: ConsulClient, mesh: str, node: str, report: LocalReport) -> None:
@@ -193,25 +203,19 @@ def remove_local(client: ConsulClient, mesh: str, node: str, report: LocalReport
     Raises:
         ConsulError: the rest is not done; the next run does it.
     """
-    _apply(client, mesh, node, [], report, is_in_mesh=lambda _node: True)
+    report.planned = plan_local(mesh, node, [], _read(client), is_in_mesh=lambda _node: True)
+    _apply(client, report)
 
 
-def _apply(
-    client: ConsulClient,
-    mesh: str,
-    node: str,
-    wanted: Sequence[Mapping[str, Any]],
-    report: LocalReport,
-    *,
-    is_in_mesh: Callable[[str], bool],
-) -> None:
-    there = AgentState(services=client.agent_services(), checks=client.agent_checks())
-    try:
-        report.planned = plan_local(mesh, node, wanted, there, is_in_mesh=is_in_mesh)
-    except (TypeError, AttributeError) as error:
-        raise ConsulReplyError(
-            f"{client.where} answers what cannot be read: {type(error).__name__}: {error}"
-        ) from error
+def _read(client: ConsulClient) -> AgentState:
+    services, checks = client.agent_services(), client.agent_checks()
+    for one in services.values():
+        if not isinstance(one.get("Meta") or {}, dict):
+            raise ConsulReplyError(f"{client.where} answers what cannot be read: metadata")
+    return AgentState(services=services, checks=checks)
+
+
+def _apply(client: ConsulClient, report: LocalReport) -> None:
     if report.planned.collisions:
         return
     for definition in report.planned.register:

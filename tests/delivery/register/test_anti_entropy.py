@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.consul.cluster import start_client_agent
+from tests.consul.roles import rules, token_for
 from tests.delivery.live import until
 
 if TYPE_CHECKING:
@@ -85,3 +86,34 @@ def test_both_ways_last_over_rounds_in_which_an_agent_takes_out_what_it_does_not
         assert registrar.run("status").code == 0
 
     registrar.client.close()
+
+
+def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
+    registrar: Registrar, consul_cluster: Cluster, agent: ConsulServer
+) -> None:
+    """An agent goes on using the token that a service was registered with."""
+    server = consul_cluster.first
+    given = {"MESH": registrar.mesh.name, "NODE": "app1", "SERVICE": "app"}
+    file = registrar.mesh.folder / "token"
+    source = str(registrar.mesh.build())
+    arguments = ("register-local", "app1", "--source", source, "--consul-token-file", str(file))
+    own = f"meshc:{registrar.mesh.name}:service:app:app1"
+    old = token_for(server, rules("register-local", **given))
+    file.write_text(old)
+    registrar.server = agent
+    assert registrar.run_only(*arguments).code == 0
+    with server.client() as client:
+        registrar.client = client
+        until(lambda: own in registrar.services(agent.name), "the agent has told the servers")
+        file.write_text(token_for(server, rules("register-local", **given)))
+        server.end_token(old)
+        client.catalog_deregister(agent.name, service_id=own)
+        canary = Canary(registrar, agent)
+        agent.kill()
+        agent.start()
+        until(lambda: not canary.is_there, "a round", limit_s=60)
+
+        assert "OK (Changed=false)" in registrar.run_only(*arguments).out
+        assert own not in registrar.services(agent.name)
+        assert "OK (Changed=true)" in registrar.run_only(*arguments, "--again").out
+        until(lambda: own in registrar.services(agent.name), "the agent has told the servers")

@@ -144,3 +144,17 @@ def test_an_id_that_is_somebody_elses_is_not_taken_over() -> None:
     assert changes.collisions == (
         'the agent has a service "meshc:shop:admin:app1" that is not of this mesh',
     )
+
+
+def test_everything_is_told_anew_when_that_is_asked_for() -> None:
+    changes = plan_local(
+        "shop",
+        "app1",
+        wanted("app"),
+        told(wanted("app")),
+        is_in_mesh=lambda _node: True,
+        is_again=True,
+    )
+
+    assert len(changes.register) == 2
+    assert changes.is_new == frozenset()
