@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,51 @@ def add_second(mesh: Mesh) -> None:
     mesh.build()
 
 
+def trouble(host: Host, server: ConsulServer, gate: Gate, load: Load) -> Iterator[str]:
+    """Let Consul be in every kind of trouble, and yield after each."""
+    for mode in ("500", "garbage", "huge", "403", "slow"):
+        gate.set(mode)
+        if mode != "slow":  # that is noticed when a whole waiting time is over
+            await_failure(host)
+        load.more(50)
+        gate.set("pass")
+        await_recovery(host)
+        yield mode
+    server.freeze()
+    load.more(100)
+    server.thaw()
+    yield "frozen"
+    server.kill()
+    gate.cut()
+    await_failure(host)
+    load.more(100)
+    server.start()
+    await_recovery(host)
+    yield "killed"
+
+
+def poison(host: Host, client: ConsulClient) -> Iterator[str]:
+    """Write to the host's keys what does not belong there, and yield after each."""
+    pointer = f"{ROOT}/nodes/{NODE}"
+    entry = client.kv_get(pointer).value
+    assert entry is not None
+    for value in (b"", b"{}", b'{"resources": []}', entry.value[:-40], b"\0" * 100_000):
+        client.kv_put(pointer, value)
+        await_failure(host)
+        client.kv_put(pointer, entry.value)
+        await_recovery(host)
+        yield repr(value[:20])
+    client.kv_delete(pointer)
+    await_failure(host)
+    assert "has the node left the mesh" in host.await_state("source-failing")["todo"]
+    client.kv_put(pointer, entry.value)
+    await_recovery(host)
+    yield "no pointer"
+    for key in client.kv_keys(f"{ROOT}/blobs/").value:
+        client.kv_put(key, b"poison")
+    yield "blobs"
+
+
 def test_whatever_happens_to_consul_files_and_traffic_stay_as_they_are(
     followed: Host, server: ConsulServer, gate: Gate, client: ConsulClient, tmp_path: Path
 ) -> None:
@@ -116,49 +162,14 @@ def test_whatever_happens_to_consul_files_and_traffic_stay_as_they_are(
         until(lambda: answers["app2"] > 0, "an answer of the new host")
         files, traces = host.files(), host.traces()
 
-        for mode in ("500", "garbage", "empty", "huge", "403", "slow"):
-            gate.set(mode)
-            if mode != "slow":  # that is noticed when a whole waiting time is over
-                await_failure(host)
-            load.more(50)
-            gate.set("pass")
-            await_recovery(host)
-            assert host.traces() == traces, mode
+        for what in chain(trouble(host, server, gate, load), poison(host, client)):
+            assert host.traces() == traces, what
 
-        server.freeze()
-        load.more(100)
-        server.thaw()
-        server.kill()
-        gate.cut()
-        await_failure(host)
-        load.more(100)
-        server.start()
-        await_recovery(host)
-        assert host.traces() == traces
-
-        pointer = f"{ROOT}/nodes/{NODE}"
-        entry = client.kv_get(pointer).value
-        assert entry is not None
-        for poison in (b"", b"{}", b'{"resources": []}', entry.value[:-40], b"\0" * 100_000):
-            client.kv_put(pointer, poison)
-            await_failure(host)
-            client.kv_put(pointer, entry.value)
-            await_recovery(host)
-        client.kv_delete(pointer)
-        await_failure(host)
-        assert "has the node left the mesh" in host.await_state("source-failing")["todo"]
-        client.kv_put(pointer, entry.value)
-        await_recovery(host)
-        for key in client.kv_keys(f"{ROOT}/blobs/").value:
-            client.kv_put(key, b"poison")
-        assert host.traces() == traces
         publish(mesh, server, "--again")
-
         go_back(server, gate, host, yesterday)
         said = host.await_state("held")["summary"]
         load.more(100)
         assert "is not delivered, because it is an older publication" in said
-        assert host.traces() == traces
         assert host.files() == files
 
         publish(mesh, server)
