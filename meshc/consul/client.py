@@ -47,7 +47,6 @@ class _Spelling(Consul):
             port=transport.port,
             scheme=transport.scheme,
             dc=datacenter or None,
-            verify=True,
         )
         self.token = None
 

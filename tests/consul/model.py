@@ -25,6 +25,7 @@ from meshc.consul.secret import Secret
 from meshc.consul.settings import ConsulSettings
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 _LONGEST_S = 30.0
@@ -32,7 +33,10 @@ _LONGEST_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request, as it came; ``at`` is the moment, names of headers are in lower case."""
+    """One request, as it came; names of headers are in lower case.
+
+    ``at`` is the moment, ``connection`` the port at the other end.
+    """
 
     method: str
     path: str
@@ -40,6 +44,7 @@ class Question:
     headers: Mapping[str, str]
     body: bytes
     at: float
+    connection: int
 
 
 Trouble = Callable[[socket.socket], None]
@@ -49,7 +54,7 @@ Trouble = Callable[[socket.socket], None]
 class ModelConsul:
     """Serves on loopback from entry to exit."""
 
-    def __init__(self, host: str = "127.0.46.2") -> None:
+    def __init__(self, host: str = "127.0.46.2", tls: ssl.SSLContext | None = None) -> None:
         self.questions: list[Question] = []
         self.troubles: deque[Trouble] = deque()
         self.always: Trouble | None = None
@@ -68,7 +73,13 @@ class ModelConsul:
         class Handler(_Handler):
             owner = model
 
+        self._scheme = "http" if tls is None else "https"
         self._server = _Server((host, 0), Handler)
+        if tls is not None:
+            # Shaken hands with in the thread of the connection, so that nobody holds up the rest.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
@@ -91,7 +102,7 @@ class ModelConsul:
     @property
     def address(self) -> str:
         host, port = self.place
-        return f"http://{host}:{port}"
+        return f"{self._scheme}://{host}:{port}"
 
     def client(self, *, timeout: float = 10.0, token: str = "", **named: Any) -> ConsulClient:
         settings = ConsulSettings(address=self.address, timeout=timeout, token=Secret(token))
@@ -249,6 +260,9 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet about who hangs up."""
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -276,6 +290,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(self.headers.get("content-length", "0"))),
             at=time.monotonic(),
+            connection=self.client_address[1],
         )
         self.owner.questions.append(question)
         trouble = self.owner.troubles.popleft() if self.owner.troubles else self.owner.always

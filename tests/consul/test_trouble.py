@@ -234,8 +234,11 @@ def test_the_environment_neither_redirects_nor_adds_anything(
     assert "authorization" not in headers
 
 
-def test_a_token_never_stands_in_an_address(consul: ModelConsul) -> None:
+def test_a_token_never_stands_in_an_address_or_a_body(
+    consul: ModelConsul, monkeypatch: pytest.MonkeyPatch
+) -> None:
     consul.always = model.raw(b"true")
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "canary of the environment")
     with consul.client(token="canary") as client:
         client.catalog_register({"Node": "a", "Address": "10.0.0.1"})
         client.catalog_deregister("a")
