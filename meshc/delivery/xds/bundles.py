@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
+from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, is_health_path
 from meshc.artifact.manifest import file_digest
 from meshc.delivery.xds.snapshot import Snapshot, TypeSet
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
@@ -65,6 +65,7 @@ class ManifestBundles:
         if found is None:
             found = self.manifest.node_files(node)
             del found[BOOTSTRAP]
+            found = {path: file for path, file in found.items() if not is_health_path(path)}
             self._files[node] = found
         return found
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 5.0
 """A client that does not answer, or never asks for endpoints, holds up itself for so long."""
+_GRACE_S = 5.0
+"""Beyond the drain time: a request that is under way when it ends has its cluster to the last."""
 _KEPT_TYPES = (CLUSTER, ENDPOINT, ROUTE)
 
 
@@ -245,7 +247,7 @@ class Stream:
             for name, one in list(kept.items()):
                 if one.release_at is None:
                     if is_taken:
-                        one.release_at = now + self.snapshot.drain_s
+                        one.release_at = now + self.snapshot.drain_s + _GRACE_S
                 elif one.release_at <= now:
                     del kept[name]
                     self._views.pop(type_url, None)

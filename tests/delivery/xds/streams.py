@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.stream import Stream
 
 DRAIN_S = 60.0
+RELEASE_S = DRAIN_S + 5
+"""The drain time, and the seconds of grace after it."""
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import pytest
 
 from meshc.delivery.xds.stream import Stream
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SHORT_NAMES, TypeUrl
-from tests.delivery.xds.streams import DRAIN_S, Client, names_in, snapshot
+from tests.delivery.xds.streams import RELEASE_S, Client, names_in, snapshot
 
 _OLD = {"clusters": "a", "endpoints": "e-a", "listeners": "l", "routes": "r"}
 
@@ -79,9 +79,9 @@ def test_a_cluster_that_goes_stays_until_nothing_uses_it(envoy: Envoy) -> None:
     (endpoints,) = envoy.watch_endpoints("e-b")
     (listeners,) = envoy.accept(endpoints)
     (routes,) = envoy.accept(listeners)
-    assert envoy.wait(DRAIN_S * 2) == []  # not while the routes are not accepted
+    assert envoy.wait(RELEASE_S * 2) == []  # not while the routes are not accepted
     assert envoy.accept(routes) == []
-    assert envoy.wait(DRAIN_S - 1) == []
+    assert envoy.wait(RELEASE_S - 1) == []
 
     gone = envoy.wait(1)
 
@@ -96,7 +96,7 @@ def test_a_cluster_stays_as_long_as_the_client_refuses_the_listeners(envoy: Envo
     (listeners,) = envoy.publish(snapshot(listeners="l2", routes="r"))
     envoy.refuse(listeners)
 
-    assert envoy.wait(DRAIN_S * 10) == []
+    assert envoy.wait(RELEASE_S * 10) == []
 
 
 def test_a_cluster_that_comes_back_is_not_taken_away(envoy: Envoy) -> None:
@@ -104,7 +104,7 @@ def test_a_cluster_that_comes_back_is_not_taken_away(envoy: Envoy) -> None:
     envoy.accept(listeners)
     envoy.publish(snapshot(**_OLD | {"listeners": "l2"}))
 
-    assert envoy.wait(DRAIN_S * 2) == []
+    assert envoy.wait(RELEASE_S * 2) == []
 
 
 def test_endpoints_are_sent_again_for_a_cluster_that_was_rebuilt(envoy: Envoy) -> None:
@@ -144,4 +144,4 @@ def test_the_stream_wakes_when_something_is_due(envoy: Envoy) -> None:
     (listeners,) = envoy.publish(snapshot(listeners="l2", routes="r"))
     envoy.accept(listeners)
 
-    assert envoy.stream.wake_at(envoy.now + 10) == envoy.now + DRAIN_S
+    assert envoy.stream.wake_at(envoy.now + 10) == envoy.now + RELEASE_S
