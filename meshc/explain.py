@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from meshc.diagnostics import Span
     from meshc.model.mesh import Mesh, Node, Upstream
-    from meshc.plan.types import ChainPlan, ClusterPlan, ListenerPlan, NodePlan
+    from meshc.plan.types import ChainPlan, ClusterPlan, EndpointsPlan, ListenerPlan, NodePlan
     from meshc.spec.places import SpecSource
 
 
@@ -127,18 +127,34 @@ def _explanations(mesh: Mesh, plan: NodePlan) -> Iterator[Explanation]:
     yield from _collector(mesh, plan)
     explained: set[str] = set()
     for cluster in plan.clusters:
-        if cluster.endpoints is not None and cluster.service not in explained:
-            explained.add(cluster.service)
-            yield Explanation(
-                kind="endpoints",
-                name=names.endpoints_name(cluster.service),
-                reason=f"the hosts of {cluster.service}",
-                span=cluster.endpoints.origin.span,
-                places=tuple(
-                    (f"{host.name} at {host.address}", host.origin.span)
-                    for host in cluster.endpoints.endpoints
-                ),
-            )
+        if cluster.endpoints is not None:
+            name = names.endpoints_name(cluster.endpoints)
+            if name not in explained:
+                explained.add(name)
+                yield _endpoints(name, cluster.endpoints)
+
+
+def _endpoints(name: str, plan: EndpointsPlan) -> Explanation:
+    reason = f"the hosts of {plan.service}"
+    if plan.health is not None:
+        whole = (
+            f"all of them where fewer than {plan.health.panic_threshold} % do"
+            if plan.health.panic_threshold
+            else "all of them where none does"
+        )
+        if plan.health.is_only_in_consul:
+            tags = f" with {', '.join(plan.health.tags)}" if plan.health.tags else ""
+            reason = f"the hosts that Consul knows as {plan.service}{tags}"
+        reason += f", for {plan.consumer}: those that pass in Consul, {whole}"
+    return Explanation(
+        kind="endpoints",
+        name=name,
+        reason=reason,
+        span=plan.origin.span,
+        places=tuple(
+            (f"{host.name} at {host.address}", host.origin.span) for host in plan.endpoints
+        ),
+    )
 
 
 def _collector(mesh: Mesh, plan: NodePlan) -> Iterator[Explanation]:

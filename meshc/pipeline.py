@@ -176,7 +176,8 @@ def _build(  # noqa: PLR0917, the stages share these six and nothing else
             services={name: output.signed(it) for name, it in assembler.services.items()},
             nodes={name: output.signed(it) for name, it in assembler.nodes.items()},
         )
-    result.services, result.nodes = len(mesh.services), len(mesh.nodes)
+    result.services = sum(not one.is_only_in_consul for one in mesh.services.values())
+    result.nodes = len(mesh.nodes)
     result.changed, result.removed = tuple(output.changed), tuple(output.removed)
     result.unchanged = output.unchanged
 

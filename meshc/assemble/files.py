@@ -13,6 +13,7 @@ from meshc.artifact.layout import (
     LDS,
     SERVICES,
     endpoints_path,
+    health_path,
     instances_path,
     node_directory,
     routes_path,
@@ -44,9 +45,11 @@ def service_files(
 ) -> UnitFiles:
     """Return endpoints and routes of a service, each a file with exactly one resource.
 
-    A service in the mesh also has a file about its instances, which no Envoy reads.
+    No Envoy reads the rule of a caller that follows the health of endpoints, nor the file about
+    instances that a service in the mesh has.
     """
     files = [(path, emit(ResourceSet((one,)))) for path, one in shared_files_of(service, compiled)]
+    files += [(rule.path, rule.to_bytes()) for rule in compiled.health.values()]
     if service.instances:
         files.append((instances_path(service.name), _instances_file(service, nodes)))
     digests = {path.rpartition("/")[2]: file_digest(data) for path, data in files}
@@ -81,8 +84,8 @@ def _instance(instance: Instance, node: Node) -> Message:
 
 def shared_files_of(service: Service, compiled: CompiledService) -> Iterator[tuple[str, Resource]]:
     """Yield the path of each file that callers share, and the one resource in it."""
-    if compiled.endpoints is not None:
-        yield endpoints_path(service.name), compiled.endpoints
+    for consumer, endpoints in compiled.endpoints.items():
+        yield endpoints_path(service.name, consumer), endpoints
     if compiled.inbound_routes is not None:
         yield routes_path(service.name, "inbound", None), compiled.inbound_routes
     for consumer, routes in compiled.outbound_routes.items():
@@ -96,7 +99,7 @@ class ShapeFiles:
     cds: bytes
     cds_digest: str
     uses: orjson.Fragment
-    """The shared files that their Envoys read, as JSON."""
+    """The shared files that their Envoys and agents read, as JSON."""
     subscriptions: int
 
 
@@ -104,7 +107,8 @@ def shape_files(plan: NodePlan, compiled: CompiledNode, context: CompileContext)
     """Write what follows from a node's shape alone."""
     cds = emit(compiled.clusters)
     watched = subscriptions(plan.shape, context)
-    uses = orjson.dumps(_names_by_service(watched), option=orjson.OPT_SORT_KEYS)
+    used = [*watched, *_rules(plan.shape)]
+    uses = orjson.dumps(_names_by_service(used), option=orjson.OPT_SORT_KEYS)
     return ShapeFiles(
         cds=cds,
         cds_digest=file_digest(cds),
@@ -116,7 +120,8 @@ def shape_files(plan: NodePlan, compiled: CompiledNode, context: CompileContext)
 def node_files(node: Node, compiled: CompiledNode, shape: ShapeFiles) -> UnitFiles:
     """Return a node's own files.
 
-    Its line also names the shared files that its Envoy reads, and the services that run on it.
+    Its line also names the shared files that its Envoy and its agent read, and the services that
+    run on it.
     """
     folder = node_directory(node.id)
     bootstrap = emit_bootstrap(compiled.bootstrap)
@@ -152,7 +157,7 @@ def subscriptions(shape: NodeShape, context: CompileContext) -> list[str]:
     files: list[str] = []
     if context.settings.endpoints == "file":
         files += [
-            endpoints_path(cluster.service)
+            endpoints_path(cluster.service, cluster.endpoints.consumer)
             for cluster in shape.clusters
             if cluster.endpoints is not None and not cluster.endpoints.has_dns_names
         ]
@@ -166,13 +171,22 @@ def subscriptions(shape: NodeShape, context: CompileContext) -> list[str]:
     return files
 
 
+def _rules(shape: NodeShape) -> list[str]:
+    """Files that only the agent of a node reads."""
+    return [
+        health_path(cluster.service, cluster.endpoints.consumer)
+        for cluster in shape.clusters
+        if cluster.endpoints is not None and cluster.endpoints.consumer is not None
+    ]
+
+
 def origins_line(service: Service) -> str:
     """Return the places of a service, its hosts and its dependencies, as manifest line."""
     hosts = [(str(instance.node), instance.origin) for instance in service.instances]
     hosts += [(host.name, host.origin) for host in service.external_hosts]
     dependencies = [(upstream.service, upstream.origin) for upstream in service.upstreams]
     paths = [origin.path for _, origin in hosts + dependencies]
-    start, *spans = service.origin.document.positions_of([(), *paths])
+    start, *spans = service.origin.document.positions_of([service.origin.path, *paths])
     places = [f"{span.line}:{span.column}" for span in spans]
     line = {
         "file": start.file,

@@ -50,7 +50,9 @@ def _remote_hosts(endpoints: EndpointsPlan, name: str, context: CompileContext) 
     return {
         "type": "EDS",
         "eds_cluster_config": {
-            "service_name": names.endpoints_name(endpoints.service),
-            "eds_config": file_source(context, endpoints_path(endpoints.service)),
+            "service_name": names.endpoints_name(endpoints),
+            "eds_config": file_source(
+                context, endpoints_path(endpoints.service, endpoints.consumer)
+            ),
         },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshc.artifact.health import HealthRule
 from meshc.compile import names
 from meshc.compile.bootstrap import bootstrap_resource
 from meshc.compile.cluster import cluster_resource
@@ -15,12 +16,13 @@ from meshc.compile.route import routes_resource
 from meshc.compile.tracing import has_own_spans, tracing_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from meshc.compile.interfaces import CompileContext
     from meshc.compile.resources import Message, Resource
     from meshc.plan.types import (
         ClusterPlan,
+        EndpointsPlan,
         ListenerPlan,
         NodePlan,
         NodeShape,
@@ -40,12 +42,16 @@ class CompiledNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledService:
-    """What all callers of a service share: None where no file holds it."""
+    """What all callers of a service share, and what a caller has for itself.
 
-    endpoints: Resource | None
+    Endpoints, routes and rules by caller; None is the one for all callers without their own.
+    What no file holds is not there.
+    """
+
+    endpoints: Mapping[str | None, Resource]
     inbound_routes: Resource | None
     outbound_routes: Mapping[str | None, Resource]
-    """Route configurations by caller; None is the one for all callers without their own."""
+    health: Mapping[str, HealthRule]
 
 
 class Compiler:
@@ -69,10 +75,15 @@ class Compiler:
     def compile_service(self, plan: ServicePlan) -> CompiledService:
         """Compile endpoints and routes of a service."""
         settings = self.context.settings
-        endpoints = inbound = None
+        inbound = None
+        endpoints: dict[str | None, Resource] = {}
         outbound: dict[str | None, Resource] = {}
-        if settings.endpoints == "file" and not plan.endpoints.has_dns_names:
-            endpoints = self._new(endpoints_resource(plan.endpoints))
+        if settings.endpoints == "file":
+            endpoints = {
+                one.consumer: self._new(endpoints_resource(one))
+                for one in _endpoints_of(plan)
+                if not one.has_dns_names
+            }
         if settings.routes == "file":
             if plan.inbound is not None and plan.inbound.has_routes:
                 inbound = self._new(routes_resource(plan.inbound, self.context))
@@ -82,7 +93,10 @@ class Compiler:
                 if chain.has_routes
             }
         return CompiledService(
-            endpoints=endpoints, inbound_routes=inbound, outbound_routes=outbound
+            endpoints=endpoints,
+            inbound_routes=inbound,
+            outbound_routes=outbound,
+            health=dict(self._rules(plan)),
         )
 
     def compile_node(self, plan: NodePlan) -> CompiledNode:
@@ -98,6 +112,21 @@ class Compiler:
         """Drop what no node of another service can share; it is most of a mesh's bytes."""
         self._listeners.clear()
         self._cluster_sets.clear()
+
+    def _rules(self, plan: ServicePlan) -> Iterator[tuple[str, HealthRule]]:
+        for one in _endpoints_of(plan):
+            if one.consumer is not None and one.health is not None:
+                yield (
+                    one.consumer,
+                    HealthRule(
+                        mesh=self.context.settings.name,
+                        service=one.service,
+                        consumer=one.consumer,
+                        panic_threshold=one.health.panic_threshold,
+                        tags=one.health.tags,
+                        is_only_in_consul=one.health.is_only_in_consul,
+                    ),
+                )
 
     def _new(self, resource: Resource) -> Resource:
         self._on_new(resource)
@@ -142,3 +171,13 @@ class Compiler:
         resource = self._new(cluster_resource(plan, self.context))
         self._clusters[id(plan)] = (plan, resource)
         return resource
+
+
+def _endpoints_of(plan: ServicePlan) -> Iterator[EndpointsPlan]:
+    """Yield the endpoints of a service: those that callers share, and those of one caller each."""
+    if plan.endpoints is not None:
+        yield plan.endpoints
+    for chain in plan.outbound:
+        endpoints = chain.cluster.endpoints
+        if endpoints is not None and endpoints.consumer is not None:
+            yield endpoints

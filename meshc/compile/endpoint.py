@@ -107,8 +107,8 @@ def keepalive_socket_options() -> list[Message]:
 
 
 def endpoints_resource(plan: EndpointsPlan) -> Resource:
-    """Return the one `ClusterLoadAssignment` that all callers of a service share."""
-    name = names.endpoints_name(plan.service)
+    """Return a `ClusterLoadAssignment`: that of all callers of a service, or that of one."""
+    name = names.endpoints_name(plan)
     return Resource.of(ENDPOINTS, name, load_assignment(plan, name), plan.origin)
 
 

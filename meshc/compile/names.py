@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meshc.plan.types import ChainPlan, ClusterPlan, ListenerPlan
+    from meshc.plan.types import ChainPlan, ClusterPlan, EndpointsPlan, ListenerPlan
 
 
 def _name(direction: str, service: str, consumer: str | None) -> str:
@@ -37,9 +37,11 @@ def access_log_file(chain: ChainPlan) -> str:
     return chain_name(chain).replace("/", "-", 1) + ".log"
 
 
-def endpoints_name(service: str) -> str:
-    """Name under which all callers ask for the endpoints of a service."""
-    return service
+def endpoints_name(endpoints: EndpointsPlan) -> str:
+    """Name under which callers ask for endpoints: ``app``, or ``app@front`` for front alone."""
+    if endpoints.consumer is None:
+        return endpoints.service
+    return f"{endpoints.service}@{endpoints.consumer}"
 
 
 def tracing_cluster_name(collector: str) -> str:

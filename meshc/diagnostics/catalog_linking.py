@@ -101,7 +101,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         severity="error",
         title="protocol mismatch",
         explanation="A dependency says what the caller speaks, and the called service speaks "
-        "something else. Leave the key out to follow whatever the service speaks.",
+        "something else. Leave the key out to follow whatever the service speaks. What a service "
+        "speaks that only Consul knows is what its callers say, all of them the same.",
         example={
             "app.yaml": _service(
                 "app1",
@@ -238,6 +239,58 @@ LINKING: tuple[CatalogEntry, ...] = (
         example={
             "app.yaml": _service("app1", "10.0.0.1"),
             "db.yaml": _service("db1", "10.0.0.1"),
+        },
+    ),
+    CatalogEntry(
+        code="MC320",
+        severity="error",
+        title="service of the mesh taken from Consul",
+        explanation="A dependency says from: consul, which is for services that only Consul "
+        "knows, and a document of this mesh describes a service of that name. Its hosts are "
+        "those of the document; with health: {from: consul} a caller uses those of them that "
+        "pass in Consul.",
+        example={
+            "app.yaml": _service(
+                "app1",
+                "10.0.0.1",
+                "dependentServices:\n"
+                "- {name: db, egressPort: 9001, from: consul, protocol: HTTP}\n",
+            ),
+            "db.yaml": _service("db1", "10.0.0.2"),
+        },
+    ),
+    CatalogEntry(
+        code="MC321",
+        severity="error",
+        title="health of hosts outside the mesh",
+        explanation="A dependency follows the health of a service whose hosts are outside the "
+        "mesh, so nobody registers them in Consul as what the document calls them. Where Consul "
+        "knows them by itself, the document can go, and the dependency says from: consul.",
+        example={
+            "app.yaml": _service(
+                "app1",
+                "10.0.0.1",
+                "dependentServices:\n- {name: api, egressPort: 9001, health: {from: consul}}\n",
+            ),
+            "api.yaml": "protocol: HTTP\nhosts:\n- name: api\n"
+            "  externalAddr: {host: api.example.com, port: 80}\n",
+        },
+    ),
+    CatalogEntry(
+        code="MC322",
+        severity="error",
+        title="endpoints that cannot change at run time",
+        explanation="A dependency lets Consul say which hosts are used, and mesh.yaml says "
+        "endpoints: inline. The agent of a host changes endpoints in a file of their own and "
+        "nothing else; inside a cluster every change would be a new cluster.",
+        example={
+            "app.yaml": _service(
+                "app1",
+                "10.0.0.1",
+                "dependentServices:\n- {name: db, egressPort: 9001, health: {from: consul}}\n",
+            ),
+            "db.yaml": _service("db1", "10.0.0.2"),
+            "mesh.yaml": "endpoints: inline\n",
         },
     ),
     CatalogEntry(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshc.diagnostics import Related
 from meshc.model.addresses import check_addresses
+from meshc.model.in_consul import check_endpoint_files, check_health, with_consul_services
 from meshc.model.mesh import (
     Address,
     ExternalHost,
@@ -37,7 +38,10 @@ def link(specs: SpecSet, sink: DiagnosticSink) -> Mesh:
     """Resolve every reference; reports all that does not fit and leaves it out of the result."""
     services = _services(specs, sink)
     declared = specs.poisoned.union(service.name for service in specs.services)
+    services = with_consul_services(services, declared, sink)
     _check_references(services, declared, sink)
+    if not specs.is_mesh_broken:
+        check_endpoint_files(services, specs, sink)
     nodes = _nodes(services, specs.mesh, sink)
     if not specs.is_mesh_broken:  # it says where the admin interface listens
         check_addresses(services, nodes, sink)
@@ -249,7 +253,7 @@ def _report_unknown(
 
 def _check_dependency(upstream: Upstream, target: Service, sink: DiagnosticSink) -> None:
     wanted = upstream.overrides.protocol
-    if wanted is not None and wanted != target.protocol:
+    if wanted not in {None, target.protocol} and not target.is_only_in_consul:
         sink.report(
             "MC308",
             f'"{upstream.consumer}" speaks {wanted} to "{target.name}", '
@@ -258,7 +262,8 @@ def _check_dependency(upstream: Upstream, target: Service, sink: DiagnosticSink)
             hint="the two must be equal; leave the key out to follow the service",
             related=[Related(target.origin.at("protocol").span, "what the service speaks")],
         )
-    if not target.instances and not target.external_hosts:
+    check_health(upstream, target, sink)
+    if not target.instances and not target.external_hosts and not target.is_only_in_consul:
         sink.report(
             "MC309",
             f'dependency "{target.name}" has no hosts, so calls to it will fail',

@@ -73,7 +73,10 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A named thing that is called; it has instances in the mesh or hosts outside, not both."""
+    """A named thing that is called; it has instances in the mesh or hosts outside, not both.
+
+    ``is_only_in_consul``: no document describes it, and its hosts are whatever Consul says.
+    """
 
     name: ServiceName
     protocol: AppProtocol
@@ -85,6 +88,7 @@ class Service:
     digest: str
     """Digest of the document; whatever depends on the service alone depends on this."""
     origin: Origin = field(compare=False, repr=False)
+    is_only_in_consul: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

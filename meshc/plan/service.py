@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from meshc.plan.types import (
     Direction,
     EndpointPlan,
     EndpointsPlan,
+    HealthPlan,
     ListenerPlan,
     NodeShape,
     ServicePlan,
@@ -44,21 +46,27 @@ class SharedPlans:
         for consumer in self.mesh.services.values():
             for upstream in consumer.upstreams:
                 target = self.mesh.services[upstream.service]
-                if overridden_scopes(target, upstream.overrides):
+                if self._overridden(upstream, target):
                     found[target.name].append(upstream)
         return {name: tuple(upstreams) for name, upstreams in found.items()}
 
     def service(self, service: Service) -> ServicePlan:
         """Plan what all callers of a service share."""
-        outbound = [self._shared_chain(service)]
+        is_shared = not service.is_only_in_consul
+        outbound = [self._shared_chain(service)] if is_shared else []
         outbound += [self.outbound(upstream) for upstream in self.overriding.get(service.name, ())]
         inbound = self.inbound(service.instances[0]) if service.instances else None
         return ServicePlan(
             service=service.name,
-            endpoints=self._endpoints_of(service),
+            endpoints=self._endpoints_of(service) if is_shared else None,
             inbound=inbound,
             outbound=tuple(outbound),
         )
+
+    def _overridden(self, upstream: Upstream, target: Service) -> frozenset[Scope]:
+        """Which kinds of message a caller has for itself; following health takes a cluster."""
+        scopes = overridden_scopes(target, upstream.overrides)
+        return scopes if upstream.overrides.panic_threshold is None else scopes | {Scope.CLUSTER}
 
     def inbound(self, instance: Instance) -> ChainPlan:
         """Plan how a node hands traffic to its application."""
@@ -92,7 +100,7 @@ class SharedPlans:
     def outbound(self, upstream: Upstream) -> ChainPlan:
         """Plan how a caller reaches a service; shared unless the caller overrides something."""
         target = self.mesh.services[upstream.service]
-        scopes = overridden_scopes(target, upstream.overrides)
+        scopes = self._overridden(upstream, target)
         shared = self._shared_chain(target)
         if not scopes:
             return shared
@@ -107,7 +115,7 @@ class SharedPlans:
                 service=target.name,
                 consumer=upstream.consumer,
                 protocol=target.protocol,
-                endpoints=shared.cluster.endpoints,
+                endpoints=self._endpoints_for(upstream, target),
                 local=None,
                 bindings=bindings,
                 origin=upstream.origin,
@@ -186,6 +194,19 @@ class SharedPlans:
         )
         self._shared[service.name] = chain
         return chain
+
+    def _endpoints_for(self, upstream: Upstream, target: Service) -> EndpointsPlan:
+        """Plan a caller's endpoints: the shared ones unless it follows their health."""
+        shared = self._endpoints_of(target)
+        panic_threshold = upstream.overrides.panic_threshold
+        if panic_threshold is None:
+            return shared
+        health = HealthPlan(
+            panic_threshold=panic_threshold,
+            tags=tuple(sorted(set(upstream.overrides.tags))),
+            is_only_in_consul=target.is_only_in_consul,
+        )
+        return replace(shared, consumer=upstream.consumer, health=health, origin=upstream.origin)
 
     def _endpoints_of(self, service: Service) -> EndpointsPlan:
         if (known := self._endpoints.get(service.name)) is not None:

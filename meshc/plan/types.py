@@ -43,13 +43,30 @@ class EndpointPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthPlan:
+    """By what rule a host chooses among endpoints, as Consul calls them passing or not.
+
+    ``tags`` are for a service that only Consul knows, whose endpoints all come from there.
+    """
+
+    panic_threshold: int
+    tags: tuple[str, ...]
+    is_only_in_consul: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointsPlan:
-    """All hosts of a service; ``has_dns_names`` means that Envoy must resolve them itself."""
+    """All hosts of a service; ``has_dns_names`` means that Envoy must resolve them itself.
+
+    ``consumer`` is set where one caller has them for itself, because it follows their health.
+    """
 
     service: ServiceName
     endpoints: tuple[EndpointPlan, ...]
     has_dns_names: bool
     is_external: bool
+    consumer: ServiceName | None = None
+    health: HealthPlan | None = None
     origin: Origin = field(compare=False, repr=False)
 
 
@@ -111,13 +128,13 @@ class ListenerPlan:
 class ServicePlan:
     """What exists once for a service and all its callers.
 
-    ``endpoints`` is None where the service has no hosts that a file could list: it has DNS
-    names, or nobody may call it.  ``outbound`` starts with the chain that callers share; one
-    for each caller that overrides something follows.
+    ``outbound`` starts with the chain that callers share; one for each caller that overrides
+    something follows.  Callers of a service that only Consul knows share nothing, not even
+    ``endpoints``.
     """
 
     service: ServiceName
-    endpoints: EndpointsPlan
+    endpoints: EndpointsPlan | None
     inbound: ChainPlan | None
     outbound: tuple[ChainPlan, ...]
 

@@ -14,6 +14,7 @@ from meshc.spec.schema import (
     POLICY_SPECS,
     PROTOCOL_SPECS,
     DependencySpec,
+    HealthSpec,
     HostSpec,
     MeshSpec,
     PoliciesSpec,
@@ -44,6 +45,21 @@ points to.
 """
 
 
+_HEALTH = """A dependency with `health: {from: consul}` uses the hosts whose checks in Consul all \
+pass, and never none of them; the agent of each calling host sees to that while the mesh runs.
+The build gives all hosts, and what it gives is used wherever Consul has said nothing so far.
+With `from: consul` instead, the service needs no document: its hosts are the passing ones that \
+Consul knows under `name`, with all of the `tags`.
+[Endpoints by health](consul.md#endpoints-by-health) says what that needs and what can go wrong.
+
+```yaml
+dependentServices:
+- {name: app, egressPort: 9001, health: {from: consul, panicThreshold: 50}}
+- {name: legacy-db, egressPort: 9005, from: consul, protocol: TCP, tags: [primary]}
+```
+"""
+
+
 _POLICIES = """Policies stand in a service (how others call it), in a dependency (how this \
 caller calls it) and under `defaults` of `mesh.yaml`.
 They are merged field by field, in rising order: meshc's default, the protocol's, `defaults` of \
@@ -58,6 +74,7 @@ def page() -> str:
     parts += ["### Protocols\n", _protocols()]
     parts += ["### Hosts\n", _table(HostSpec)]
     parts += ["### Dependencies\n", _table(DependencySpec, without=PoliciesSpec)]
+    parts += ["### Health\n", _HEALTH, _table(HealthSpec)]
     parts += ["## Policies\n", _policies()]
     parts += ["## mesh.yaml\n", _table(MeshSpec), _nested(MeshSpec, "")]
     return "\n".join(parts).rstrip() + "\n"

@@ -55,6 +55,9 @@ POLICY_SPECS: Mapping[str, PolicySpec] = {
     spec.key: spec for spec in (TIMEOUTS, RETRIES, CIRCUIT_BREAKERS, LOAD_BALANCING)
 }
 
+DEFAULT_PANIC_THRESHOLD = 50
+"""Envoy's own; one host of two may go."""
+
 DEFAULT_XDS_DIRECTORY = "/var/lib/meshc/envoy"
 DEFAULT_ACCESS_LOG_DIRECTORY = "/var/log/envoy"
 
@@ -154,6 +157,25 @@ class HostSpec(SpecModel):
         return self
 
 
+class HealthSpec(SpecModel):
+    """Whose word about the hosts of a service a caller follows."""
+
+    source: Literal["consul"] = Field(
+        alias="from",
+        description="Who says which hosts are well; consul: those whose checks in Consul all pass.",
+    )
+    panic_threshold: Annotated[StrictInt, Field(ge=0, le=100)] = Field(
+        default=DEFAULT_PANIC_THRESHOLD,
+        alias="panicThreshold",
+        description="Where fewer percent of the hosts pass, all of them are used, as in Envoy's "
+        "panic mode. With 0 that happens when none does.",
+    )
+
+
+Tag = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,128}$")]
+"""A tag of a service in Consul."""
+
+
 class DependencySpec(PoliciesSpec):
     """One service that this one calls, through a port of its own Envoy."""
 
@@ -166,6 +188,53 @@ class DependencySpec(PoliciesSpec):
         description="What this service speaks to that one; refused if the other speaks "
         "something else. Default: not compared.",
     )
+    source: Literal["consul"] | None = Field(
+        default=None,
+        alias="from",
+        description="consul: the service is none of this mesh, and its hosts are those that "
+        "Consul knows under this name; protocol must be given then.",
+    )
+    tags: tuple[Tag, ...] = Field(
+        default=(), max_length=16, description="With from: consul: tags that each host must have."
+    )
+    health: HealthSpec | None = Field(
+        default=None,
+        description="Which hosts are used at any moment, see [Health](#health). "
+        "Default: all of them; with from: consul those that pass.",
+    )
+
+    @property
+    def panic_threshold(self) -> int | None:
+        """Percent of hosts that must pass in Consul; None where Consul is not asked at all."""
+        if self.health is not None:
+            return self.health.panic_threshold
+        return None if self.source is None else DEFAULT_PANIC_THRESHOLD
+
+    @model_validator(mode="after")
+    def _what_consul_needs(self) -> DependencySpec:
+        if self.source is not None and self.protocol is None:
+            raise PydanticCustomError(
+                "MC202",
+                "dependency {name} is taken from Consul and has no protocol",
+                {
+                    "name": quoted(self.name),
+                    "key": "from",
+                    "hint": "no document says what that service speaks; add for example "
+                    "protocol: TCP",
+                },
+            )
+        if self.tags and self.source is None:
+            raise PydanticCustomError(
+                "MC202",
+                "dependency {name} has tags and no from",
+                {
+                    "name": quoted(self.name),
+                    "key": "tags",
+                    "hint": "tags choose among the hosts of a service that only Consul knows; "
+                    "remove them, or add from: consul",
+                },
+            )
+        return self
 
 
 class ServiceSpec(PoliciesSpec):

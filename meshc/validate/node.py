@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from meshc.artifact.layout import BOOTSTRAP as BOOTSTRAP_FILE
-from meshc.artifact.layout import CDS, LDS, SERVICES
+from meshc.artifact.layout import CDS, LDS, SERVICES, is_health_path
 from meshc.diagnostics.errors import MeshcError
 from meshc.validate.envoy_binary import Candidate, EnvoyGate
 from meshc.validate.find_envoy import find_envoy
@@ -85,7 +85,9 @@ def _files(directory: Path) -> Iterator[tuple[str, bytes]]:
     paths = [directory / name for name in (BOOTSTRAP_FILE, CDS, LDS)]
     paths += sorted((directory / SERVICES).glob("*/*.json"))
     for path in paths:
-        yield path.relative_to(directory).as_posix(), path.read_bytes()
+        name = path.relative_to(directory).as_posix()
+        if not is_health_path(name):  # which no Envoy reads
+            yield name, path.read_bytes()
 
 
 def _resources(path: str, data: bytes) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -63,6 +63,8 @@ class ChangingMesh:
             self.add_dependency,
             self.remove_dependency,
             self.override,
+            self.follow_health,
+            self.take_from_consul,
             self.change_policy,
             self.change_protocol,
             self.change_settings,
@@ -73,6 +75,7 @@ class ChangingMesh:
 
     def write(self) -> None:
         """Write all documents into an empty folder; JSON is YAML."""
+        self._leave_out_what_cannot_be()
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         for name, document in self.services.items():
@@ -160,12 +163,50 @@ class ChangingMesh:
 
     def override(self) -> None:
         """Let a caller have its own timeouts or limits, or no longer."""
-        calls = self.services[self._service()]["dependentServices"]
+        calls = self._calls_within(self._service())
         if calls:
             call = self.random.choice(calls)
             kept = {key: call[key] for key in ("name", "egressPort")}
             call.clear()
             call.update(kept, **self._policies_for(kept["name"]))
+
+    def follow_health(self) -> None:
+        """Let a caller use hosts that pass in Consul alone, or all of them again."""
+        calls = self._calls_within(self._service())
+        if calls:
+            call = self.random.choice(calls)
+            if call.pop("health", None) is None:
+                call["health"] = {"from": "consul", "panicThreshold": self.random.randint(0, 2)}
+
+    def take_from_consul(self) -> None:
+        """Call a service that only Consul knows, or another one of its tags."""
+        caller = self._service()
+        if not self._is_outside(caller):
+            calls = self._calls_within(caller)
+            calls.append(
+                {
+                    "name": self.random.choice(("known-tcp", "known-http")),
+                    "egressPort": 30_000 + self._new(),
+                    "from": "consul",
+                    "tags": self.random.choice(([], ["a"], ["b", "a"])),
+                }
+            )
+            calls[-1]["protocol"] = "TCP" if calls[-1]["name"] == "known-tcp" else "HTTP"
+            self.services[caller]["dependentServices"] = calls
+
+    def _calls_within(self, caller: str) -> list[Document]:
+        return [call for call in self.services[caller]["dependentServices"] if "from" not in call]
+
+    def _leave_out_what_cannot_be(self) -> None:
+        """Forget what Consul should say where endpoints have no files, or hosts are outside."""
+        is_inline = self.settings.get("endpoints") == "inline"
+        for document in self.services.values():
+            calls = document["dependentServices"]
+            for call in calls:
+                if is_inline or ("from" not in call and self._is_outside(call["name"])):
+                    call.pop("health", None)
+            if is_inline:
+                document["dependentServices"] = [call for call in calls if "from" not in call]
 
     def change_policy(self) -> None:
         name = self._service()

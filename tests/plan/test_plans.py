@@ -226,6 +226,7 @@ def test_endpoints_list_the_hosts_by_name_with_what_callers_know_of_them(tmp_pat
 
     endpoints = shared.service(shared.mesh.services[ServiceName("app")]).endpoints
 
+    assert endpoints is not None
     assert [
         (one.name, str(one.address), one.weight, one.locality, one.labels, str(one.origin.span))
         for one in endpoints.endpoints
@@ -248,6 +249,7 @@ def test_hosts_outside_the_mesh_are_endpoints_without_an_inbound_chain(
     plan = shared.service(shared.mesh.services[ServiceName("api")])
 
     assert plan.inbound is None
+    assert plan.endpoints is not None
     assert [str(one.address) for one in plan.endpoints.endpoints] == [f"{address}:443"]
     assert (plan.endpoints.has_dns_names, plan.endpoints.is_external) == (has_dns_names, True)
 
@@ -265,6 +267,7 @@ def test_a_service_without_hosts_has_no_endpoints_and_can_be_called(tmp_path: Pa
     plan = shared.service(mesh.services[ServiceName("app")])
 
     assert [one.code for one in found] == ["MC309"]
+    assert plan.endpoints is not None
     assert (plan.inbound, plan.endpoints.endpoints) == (None, ())
     assert plan_node(mesh.nodes[NodeId("front1")], shared).listeners[1].chain is plan.outbound[0]
 

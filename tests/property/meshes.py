@@ -327,6 +327,7 @@ def meshes(
     smallest: int = 1,
     largest: int = 8,
     has_names: bool = True,
+    has_consul: bool = False,
     settings: st.SearchStrategy[bool] = st.booleans(),  # noqa: B008, a strategy is a constant
 ) -> Documents:
     """A mesh without mistakes: documents by file name, in no particular order."""
@@ -368,7 +369,45 @@ def meshes(
         documents[draw(st.sampled_from(["mesh.yaml", "mesh.yml", "mesh.json"]))] = draw(
             _settings(ports, has_bytes="TCP" in kinds.values())
         )
+    if has_consul and not any(data.get("endpoints") == "inline" for data in documents.values()):
+        draw(_consul(documents, ports))
     return _without_empty_settings(documents)
+
+
+@st.composite
+def _consul(draw: st.DrawFn, documents: Documents, ports: _Ports) -> None:
+    """Let Consul say for some dependencies which hosts are used, and for some which there are."""
+    health = subsets({"panicThreshold": st.integers(0, 100)}).map(
+        lambda one: {"from": "consul"} | one
+    )
+    services = services_of(documents)
+    outside = {
+        name
+        for name, file in services.items()
+        if any("externalAddr" in host for host in documents[file].get("hosts", []))
+    }
+    taken = {name.lower() for name in services}
+    known = {
+        name: draw(st.sampled_from(PROTOCOLS))
+        for name in draw(name_lists(0, 2))
+        if name.lower() not in taken
+    }
+    for name, file in services.items():
+        if name in outside:
+            continue
+        called = documents[file].setdefault("dependentServices", [])
+        for dependency in called:
+            if dependency["name"] not in outside and draw(st.booleans()):
+                dependency["health"] = draw(health)
+        for other, protocol in known.items():
+            if draw(st.booleans()):
+                extra = {"health": health, "tags": st.lists(_token(), max_size=3)}
+                called.append(
+                    {"name": other, "egressPort": ports.fresh(), "from": "consul"}
+                    | {"protocol": protocol}
+                    | draw(subsets(extra))
+                    | draw(policies(has_requests=protocol in REQUEST_PROTOCOLS))
+                )
 
 
 def _without_empty_settings(documents: Documents) -> Documents:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.property
 
 
 @tries(40)
-@given(meshes(), st.integers(0, 9))
+@given(meshes(has_consul=True), st.integers(0, 9))
 def test_a_mesh_without_mistakes_builds_and_fits_the_schema(
     documents: Documents, style: int
 ) -> None:
@@ -34,7 +34,7 @@ def test_a_mesh_without_mistakes_builds_and_fits_the_schema(
 
 
 @tries(25)
-@given(meshes(), st.integers(0, 9))
+@given(meshes(has_consul=True), st.integers(0, 9))
 def test_warnings_of_a_mesh_without_mistakes_are_of_two_kinds(
     documents: Documents, style: int
 ) -> None:
@@ -45,7 +45,7 @@ def test_warnings_of_a_mesh_without_mistakes_are_of_two_kinds(
 
 @pytest.mark.envoy
 @tries(15)
-@given(documents=meshes(smallest=4))
+@given(documents=meshes(smallest=4, has_consul=True))
 def test_a_mesh_without_mistakes_is_accepted_by_a_real_envoy(
     envoy_binary: Path, documents: Documents
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_mesh_without_mistakes_is_accepted_by_a_real_envoy(
 
 
 @tries(10)
-@given(meshes())
+@given(meshes(has_consul=True))
 def test_a_second_build_changes_nothing(documents: Documents) -> None:
     with folder() as path:
         build_in(path, documents)

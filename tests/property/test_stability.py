@@ -48,7 +48,7 @@ def different(one: dict[str, bytes], other: dict[str, bytes]) -> set[str]:
 
 
 @tries(20)
-@given(data=st.data(), documents=meshes())
+@given(data=st.data(), documents=meshes(has_consul=True))
 def test_order_changes_nothing_but_places(data: st.DataObject, documents: Documents) -> None:
     order = data.draw(st.permutations(sorted(documents)))
     other = {name: data.draw(shuffled(documents[name])) for name in order}
@@ -60,7 +60,7 @@ def test_order_changes_nothing_but_places(data: st.DataObject, documents: Docume
 
 
 @tries(15)
-@given(documents=meshes(), styles=st.tuples(st.integers(0, 9), st.integers(0, 9)))
+@given(documents=meshes(has_consul=True), styles=st.tuples(st.integers(0, 9), st.integers(0, 9)))
 def test_the_way_of_writing_changes_nothing_but_places(
     documents: Documents, styles: tuple[int, int]
 ) -> None:
@@ -70,7 +70,7 @@ def test_the_way_of_writing_changes_nothing_but_places(
 
 
 @tries(10)
-@given(documents=meshes())
+@given(documents=meshes(has_consul=True))
 def test_a_file_that_moves_changes_nothing_but_places(documents: Documents) -> None:
     moved = {
         name if is_settings(name) else f"moved/{name}": document
@@ -81,13 +81,13 @@ def test_a_file_that_moves_changes_nothing_but_places(documents: Documents) -> N
 
 
 @tries(10)
-@given(documents=meshes())
+@given(documents=meshes(has_consul=True))
 def test_building_twice_gives_the_same_bytes(documents: Documents) -> None:
     assert files_of(documents) == files_of(documents)
 
 
 @tries(20)
-@given(documents=meshes())
+@given(documents=meshes(has_consul=True))
 def test_an_unrelated_service_touches_no_other_file(documents: Documents) -> None:
     assume("loner" not in (name.lower() for name in services_of(documents)))
     before = files_of(documents)
@@ -104,6 +104,7 @@ def test_an_unrelated_service_touches_no_other_file(documents: Documents) -> Non
             "nodes/loner-1/cds.json",
             "nodes/loner-1/lds.json",
             "services/loner/eds.json",
+            "services/loner/instances.json",
             "services/loner/rds-inbound.json",
             "services/loner/rds-outbound.json",
         }
@@ -115,7 +116,7 @@ def test_an_unrelated_service_touches_no_other_file(documents: Documents) -> Non
 
 
 @tries(15)
-@given(documents=meshes())
+@given(documents=meshes(has_consul=True))
 def test_a_removed_service_takes_its_own_files_and_no_other(documents: Documents) -> None:
     assume("loner" not in (name.lower() for name in services_of(documents)))
     with folder() as path:
@@ -133,7 +134,7 @@ def test_a_removed_service_takes_its_own_files_and_no_other(documents: Documents
 
 
 @tries(25)
-@given(data=st.data(), documents=meshes(smallest=2))
+@given(data=st.data(), documents=meshes(smallest=2, has_consul=True))
 def test_a_new_host_changes_its_services_endpoints_and_its_own_files(
     data: st.DataObject, documents: Documents
 ) -> None:
@@ -155,9 +156,17 @@ def test_a_new_host_changes_its_services_endpoints_and_its_own_files(
 
     routes = {f"services/{service}/rds-inbound.json"}
     is_first = not documents[file].get("hosts")
+    following = {
+        f"services/{service}/eds@{name}.json"
+        for name, place in services_of(documents).items()
+        for call in documents[place].get("dependentServices", [])
+        if call["name"] == service and "health" in call
+    }
     assert changed - (routes if is_first else set()) == {
         "manifest.json",
+        *following,
         f"services/{service}/eds.json",
+        f"services/{service}/instances.json",
         "nodes/loner-1/bootstrap.json",
         "nodes/loner-1/cds.json",
         "nodes/loner-1/lds.json",
@@ -165,7 +174,7 @@ def test_a_new_host_changes_its_services_endpoints_and_its_own_files(
 
 
 @tries(15)
-@given(documents=meshes(smallest=2))
+@given(documents=meshes(smallest=2, has_consul=True))
 def test_a_caller_that_overrides_something_leaves_other_callers_alone(
     documents: Documents,
 ) -> None:

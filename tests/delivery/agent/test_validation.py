@@ -57,6 +57,16 @@ def test_a_good_set_is_accepted_and_nothing_is_left(tmp_path: Path, envoy_binary
 
 
 @pytest.mark.envoy
+def test_a_rule_for_the_agent_is_nothing_to_judge(tmp_path: Path, envoy_binary: Path) -> None:
+    given = a_bundle()
+    files = {**given.files, "services/app/health@front.json": b"{}"}
+
+    verdict = Validator(tmp_path, str(envoy_binary), limit_s=_LIMIT_S).judge(bundle(files))
+
+    assert verdict.is_accepted is True
+
+
+@pytest.mark.envoy
 def test_a_bad_resource_is_named_with_envoys_reason(tmp_path: Path, envoy_binary: Path) -> None:
     bad = a_bundle(unknown_field=1)
 
