@@ -31,8 +31,8 @@ TRASH = "trash"
 LOCK = "lock"
 
 MAX_SHARD = 4 * 1024 * 1024
-_TRASH_LINES = 6_000
-"""Digests in one trash list: 400 KiB."""
+_TRASH_LINES = 4_500
+"""Digests in one trash list: 300 KiB, which a transaction of Consul takes."""
 _SHARD_LENGTH = 2
 
 

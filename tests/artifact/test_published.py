@@ -341,7 +341,7 @@ def test_trash_is_read_back_and_no_list_of_it_is_too_large() -> None:
 
     lists = list(render_trash(digests))
 
-    assert max(map(len, lists)) < 512 * 1024
+    assert max(map(len, lists)) < MAX_POINTER
     assert frozenset().union(*map(parse_trash, lists)) == digests
 
 
