@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from meshc.consul.errors import ConsulDeniedError, ConsulUnreachableError
 from meshc.consul.settings import load_consul_settings
 from tests.consul.authority import Authority
 from tests.consul.cluster import start_client_agent
+from tests.consul.following import Follower
+from tests.delivery.live import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +58,25 @@ def test_a_host_is_registered_by_way_of_its_own_agent(consul_cluster: Cluster) -
     with start_client_agent(consul_cluster) as agent, agent.client() as client:
         client.agent_register({"ID": "web-1", "Name": "web", "Port": 80})
         assert list(client.agent_services()) == ["web-1"]
+
+
+def test_a_token_that_is_deleted_is_replaced_from_its_file(
+    consul_cluster: Cluster, tmp_path: Path
+) -> None:
+    server = consul_cluster.first
+    rules = 'key "key" { policy = "read" }'
+    old = server.make_token(rules, "old-reader")
+    file = tmp_path / "token"
+    file.write_text(old)
+    assert server.call("PUT", "/v1/kv/key", "one")[0] == 200
+    client = ConsulClient(replace(server.settings_with(""), token_file=file))
+    with Follower(client, wait=1.0, chance=1.0) as follower:
+        until(lambda: follower.values() == [b'"one"'], "the first value")
+        server.end_token(old)
+        until(lambda: follower.errors() != [], "the denial")
+        assert isinstance(follower.errors()[0], ConsulDeniedError)
+        assert server.call("PUT", "/v1/kv/key", "two")[0] == 200
+        new = tmp_path / "new"
+        new.write_text(server.make_token(rules, "new-reader"))
+        new.replace(file)
+        until(lambda: follower.values() == [b'"one"', b'"two"'], "the value under the new token", 7)

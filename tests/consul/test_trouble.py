@@ -42,6 +42,32 @@ def test_a_change_is_heard_while_the_question_waits(consul: ModelConsul) -> None
     assert len(consul.questions) <= 3
 
 
+@pytest.mark.parametrize("lie", ["always zero", "always the same", "from a snapshot"])
+def test_a_change_is_heard_however_wrong_the_index_is(consul: ModelConsul, lie: str) -> None:
+    consul.put("key", b"one")
+    if lie == "always zero":
+        consul.shown_index = lambda _index: 0
+    if lie == "always the same":
+        consul.shown_index = lambda _index: 7
+    with Follower(consul.client(), wait=1.0) as follower:
+        until(lambda: follower.values() == [b"one"], "the first value")
+        if lie == "from a snapshot":
+            consul.forget(3)
+        consul.put("key", b"two")
+        until(lambda: follower.values() == [b"one", b"two"], "the second value")
+
+
+def test_waking_for_nothing_is_no_news(consul: ModelConsul) -> None:
+    consul.put("key", b"one")
+    with Follower(consul.client()) as follower:
+        until(lambda: len(consul.questions) >= 2, "a question that waits")
+        consul.wake()
+        until(lambda: len(consul.questions) >= 3, "another one")
+        assert follower.values() == [b"one"]
+        consul.put("key", b"two")
+        until(lambda: follower.values() == [b"one", b"two"], "the second value")
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
