@@ -24,7 +24,7 @@ def test_a_build_says_what_it_did(user: User) -> None:
 
     assert (answer.code, answer.err) == (0, "")
     assert re.fullmatch(
-        r"built out: 2 services, 2 nodes; 11 files written, 0 unchanged, 0 removed; "
+        r"built out: 2 services, 2 nodes; 13 files written, 0 unchanged, 0 removed; "
         r"[0-9]+\.[0-9]{2} s\n",
         answer.out,
     )
@@ -35,7 +35,7 @@ def test_a_second_build_says_that_nothing_changed(user: User) -> None:
 
     answer = user.run("build")
 
-    assert "0 files written, 11 unchanged, 0 removed" in answer.out
+    assert "0 files written, 13 unchanged, 0 removed" in answer.out
 
 
 def test_a_host_that_was_taken_out_takes_its_files_along(user: User) -> None:
@@ -125,7 +125,7 @@ def test_check_of_a_current_build_succeeds_and_writes_nothing(user: User) -> Non
 
     answer = user.run("build", "--check")
 
-    assert (answer.code, answer.out) == (0, "out is what the specs give (11 files)\n")
+    assert (answer.code, answer.out) == (0, "out is what the specs give (13 files)\n")
     assert user.tree() == tree
 
 
@@ -142,6 +142,7 @@ def test_check_of_a_stale_build_fails_names_the_files_and_writes_nothing(user: U
         "  differs  manifest.json",
         "  differs  nodes/db1/lds.json",
         "  differs  services/db/eds.json",
+        "  differs  services/db/instances.json",
         "out is not what the specs give; run: meshc build",
     ]
     assert user.tree() == tree

@@ -66,7 +66,7 @@ def test_a_build_says_what_it_did(mesh: Path) -> None:
 
     assert result.returncode == 0
     assert result.stdout.startswith(
-        "built out: 1 service, 1 node; 7 files written, 0 unchanged, 0 removed; "
+        "built out: 1 service, 1 node; 8 files written, 0 unchanged, 0 removed; "
     )
     assert result.stderr == ""
 
@@ -77,7 +77,7 @@ def test_a_second_build_touches_nothing(mesh: Path) -> None:
 
     result = run("build", "--envoy", "none", cwd=mesh)
 
-    assert "0 files written, 7 unchanged, 0 removed" in result.stdout
+    assert "0 files written, 8 unchanged, 0 removed" in result.stdout
     assert tree(mesh / "out") == before
 
 
@@ -111,7 +111,7 @@ def test_files_of_removed_hosts_go(mesh: Path) -> None:
     (mesh / "specs" / "db.yaml").unlink()
     result = run("build", "--envoy", "none", cwd=mesh)
 
-    assert "6 removed" in result.stdout
+    assert "7 removed" in result.stdout
     assert not (mesh / "out" / "nodes" / "db1").exists()
     assert not (mesh / "out" / "services" / "db").exists()
 
@@ -126,7 +126,7 @@ def test_a_check_tells_whether_the_output_is_current_and_writes_nothing(mesh: Pa
     before = tree(mesh)
     stale = run("build", "--check", "--envoy", "none", cwd=mesh)
 
-    assert (current.returncode, current.stdout) == (0, "out is what the specs give (7 files)\n")
+    assert (current.returncode, current.stdout) == (0, "out is what the specs give (8 files)\n")
     assert stale.returncode == 1
     assert "  differs  services/app/eds.json\n" in stale.stderr
     assert stale.stderr.endswith("out is not what the specs give; run: meshc build\n")

@@ -49,7 +49,7 @@ def test_the_installed_wheel_makes_builds_and_checks_a_mesh(program: Path, tmp_p
     checked = run(program, "check", "--require-envoy", "--cache", "none", cwd=mine)
     run(program, "build", "--check", "--cache", "none", cwd=mine)
 
-    assert built.startswith("built out: 3 services, 3 nodes; 18 files written,")
+    assert built.startswith("built out: 3 services, 3 nodes; 20 files written,")
     assert checked == "ok: 3 services, 3 nodes\n"
 
 
