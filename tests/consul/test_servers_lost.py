@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.consul
 
+_LIMIT_S = 60.0  # a server holds a question back for seconds before it says that nobody leads
+
 
 def written(client: ConsulClient, value: bytes) -> bool:
     with contextlib.suppress(ConsulError):
@@ -43,19 +45,19 @@ def test_servers_die_and_return_and_a_client_goes_on(consul_binary: Path, tmp_pa
         client = stack.enter_context(first.client())
         follower = stack.enter_context(Follower(first.client(), wait=5.0, chance=0.05))
         assert client.kv_put("key", b"before")
-        until(lambda: follower.values()[-1:] == [b"before"], "the value before")
+        until(lambda: follower.values()[-1:] == [b"before"], "the value before", _LIMIT_S)
 
         leader.kill()
-        until(lambda: written(client, b"during"), "another leader")
-        until(lambda: follower.values()[-1] == b"during", "the value under it")
+        until(lambda: written(client, b"during"), "another leader", _LIMIT_S)
+        until(lambda: follower.values()[-1] == b"during", "the value under it", _LIMIT_S)
 
         second.kill()
-        until(lambda: is_without_a_leader(client), "nobody leads")
+        until(lambda: is_without_a_leader(client), "nobody leads", _LIMIT_S)
         stale = client.kv_get("key", consistency="stale")
         assert stale.value is not None
         assert stale.value.value == b"during"
-        until(lambda: follower.errors() != [], "the follower misses an answer")
+        until(lambda: follower.errors() != [], "the follower misses an answer", _LIMIT_S)
 
         second.launch()
-        until(lambda: written(client, b"after"), "two of three lead again")
-        until(lambda: follower.values()[-1] == b"after", "the value after")
+        until(lambda: written(client, b"after"), "two of three lead again", _LIMIT_S)
+        until(lambda: follower.values()[-1] == b"after", "the value after", _LIMIT_S)
