@@ -62,6 +62,12 @@ _control_option = _option(
     metavar="HOST:PORT|unix:/PATH",
     help="Where Envoys connect. Default: 127.0.0.1:18000.",
 )
+@_option(
+    "--rest",
+    default=None,
+    metavar="HOST:PORT",
+    help="Answer REST polling there, too (POST /v3/discovery:clusters and the like).",
+)
 @_option("--cert", type=click.Path(path_type=Path), help="Certificate of this server, PEM.")
 @_option("--key", type=click.Path(path_type=Path), help="Its key, PEM.")
 @_option(
@@ -127,6 +133,7 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         listen=address(flags["listen"]),
         tls=tls,
         withdrawn=flags["withdrawn"],
+        rest=None if flags["rest"] is None else address(flags["rest"]),
         control=control,
         poll=flags["poll"],
     )

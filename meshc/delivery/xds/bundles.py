@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, is_health_path
 from meshc.artifact.manifest import file_digest
+from meshc.delivery.xds.library import read_resources
+from meshc.delivery.xds.rewrite import Variant, rewritten
 from meshc.delivery.xds.snapshot import Snapshot, TypeSet
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from meshc.diagnostics.errors import BundleError
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
     from meshc.artifact.manifest import Manifest
     from meshc.delivery.xds.library import FileResources, Library
-    from meshc.delivery.xds.rewrite import Variant
+
+_VERSION_LENGTH = 32
 
 Files = dict[str, tuple[str, str]]
 """Path on the host → (path in the bundle, digest)."""
@@ -69,6 +72,30 @@ class ManifestBundles:
             self._files[node] = found
         return found
 
+    def documents(
+        self, node: str, type_url: TypeUrl, names: frozenset[str], known: str
+    ) -> tuple[str, list[Any]]:
+        """Return a node's resources of a type as JSON, with their version; none where it is known.
+
+        No names are all names.  Read anew each time: who polls is rare, and asks in vain mostly.
+        """
+        files = {
+            digest: place
+            for path, (place, digest) in self.files(node).items()
+            if type_of(path) == type_url
+        }
+        wanted = "\n".join([*sorted(files), "", *sorted(names)])
+        version = file_digest(wanted.encode())[:_VERSION_LENGTH]
+        if version == known:
+            return version, []
+        found = []
+        for digest, place in files.items():
+            for resource in read_resources(self._verified(place, digest)):
+                name = resource.get("cluster_name") or resource.get("name")
+                if not names or name in names:
+                    found.append(rewritten(resource, Variant.REST))
+        return version, found
+
     def settle(self) -> None:
         """Forget the generation before, once everybody has been switched."""
         self._previous = None
@@ -99,10 +126,13 @@ class ManifestBundles:
         known = self._library.known(digest, variant)
         if known is not None:
             return known
+        return self._library.add(digest, self._verified(place, digest), type_url, variant)
+
+    def _verified(self, place: str, digest: str) -> bytes:
         data = self._read(place)
         if file_digest(data) != digest:
             raise BundleError(f'"{place}" is not the file that the manifest names')
-        return self._library.add(digest, data, type_url, variant)
+        return data
 
 
 def _union(files: list[FileResources]) -> TypeSet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.connected import Connected
     from meshc.delivery.xds.rewrite import Variant
     from meshc.delivery.xds.snapshot import Snapshot
+    from meshc.delivery.xds.types import TypeUrl
 
 _AT_ONCE = 64
 """Streams that are served before others, such as new clients, get a turn."""
@@ -32,6 +33,11 @@ class Bundles(Protocol):
             UnknownNameError: the bundle has no such node.
             BundleError: its files are not what the manifest names.
         """
+
+    def documents(
+        self, node: str, type_url: TypeUrl, names: frozenset[str], known: str
+    ) -> tuple[str, list[Any]]:
+        """Return version and resources of a type as JSON; none where the version is known."""
 
 
 class Hub:

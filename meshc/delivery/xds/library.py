@@ -48,11 +48,11 @@ class Library:
         Raises:
             BundleError: it is no list of resources of that type.
         """
+        messages = read_resources(data)
         try:
-            messages = json.loads(data)["resources"]
             found = [self._encoded(message, type_url, variant) for message in messages]
-        except (ValueError, RecursionError, KeyError, TypeError) as error:
-            raise BundleError(f"a file of the bundle is no list of resources: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"a file of the bundle holds no resource of ours: {error}") from error
         file = FileResources(type_url, TypeSet.of(found))
         self._files[digest, variant] = file
         return file
@@ -65,6 +65,17 @@ class Library:
         wire = self._schema.to_wire(type_url, rewritten(body, variant))
         endpoints = _endpoints_of(body) if type_url == CLUSTER else None
         return encoded(type_url, name, wire, endpoints=endpoints)
+
+
+def read_resources(data: bytes) -> list[dict[str, Any]]:
+    """Read a file of resources; raises BundleError."""
+    try:
+        messages = json.loads(data)["resources"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise BundleError(f"a file of the bundle is no list of resources: {error}") from error
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise BundleError("a file of the bundle is no list of resources")
+    return messages
 
 
 def _endpoints_of(cluster: dict[str, Any]) -> str | None:

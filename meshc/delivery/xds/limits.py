@@ -17,6 +17,8 @@ class Limits:
     """Limits of a server; times are in seconds, sizes in bytes."""
 
     message: int = 64 * 1024
+    json: int = 256 * 1024
+    """A request in JSON; that of an Envoy 1.40 has 76 KiB."""
     metadata: int = 8 * 1024
     streams: int = 128
     """Open at once on one connection: an Envoy without ADS has one for each dependency."""

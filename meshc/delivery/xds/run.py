@@ -15,12 +15,15 @@ from meshc.delivery.xds.client_status import ClientStatus
 from meshc.delivery.xds.health import Health
 from meshc.delivery.xds.hub import Hub
 from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn, read_withdrawn
+from meshc.delivery.xds.rest import Rest
 from meshc.delivery.xds.server import XdsServer
 from meshc.delivery.xds.services import Discovery
 from meshc.delivery.xds.source import prepare
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
+    import ssl
+
     from grpclib._typing import IServable
 
     from meshc.delivery.xds.bundles import ManifestBundles
@@ -58,6 +61,8 @@ class Serving:
         self._withdrawn_state: object = None
         self._socket: socket.socket | None = None
         self._server: XdsServer | None = None
+        self._rest_socket: socket.socket | None = None
+        self._rest_server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gate: CertificateGate | OpenGate = OpenGate()
         self._discovery: Discovery
@@ -83,6 +88,8 @@ class Serving:
         services: list[IServable] = [self._discovery, self._health, clients]
         self._server = XdsServer(services, self.settings.limits)
         self._socket = listening(self.settings.listen)
+        if self.settings.rest is not None:
+            self._rest_socket = listening(self.settings.rest)
         await self._listen()
         for work in (self._watch_source, self._watch_certificates):
             task = asyncio.create_task(work())
@@ -105,8 +112,11 @@ class Serving:
                 await asyncio.wait_for(self._server.wait_closed(), grace_s)
             self._server.connections.close_where(lambda _peer: True)
             self._server = None
-        if self._socket is not None:
-            self._socket.close()
+        if self._rest_server is not None:
+            self._rest_server.close()
+        for one in (self._socket, self._rest_socket):
+            if one is not None:
+                one.close()
 
     async def refresh(self) -> bool:
         """Look at the source once; return whether something new is served."""
@@ -164,7 +174,20 @@ class Serving:
         await self.server.listen(
             self._socket.dup(), context, handshake_s=self.settings.limits.handshake
         )
+        if self._rest_socket is not None:
+            before, polls = self._rest_server, Rest(self.hub, self._gate, self.settings.limits)
+            self._rest_server = await polls.listen(self._rest_socket.dup(), self._context())
+            if before is not None:
+                before.close()
         self._tls_state = state
+
+    def _context(self) -> ssl.SSLContext | None:
+        """Return what polls are encrypted with: the same, over HTTP/1.1."""
+        if self.settings.tls is None:
+            return None
+        context = self.settings.tls.context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def _read_withdrawn(self) -> None:
         path = self.settings.withdrawn

@@ -15,10 +15,11 @@ import pytest
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.materialize import materialize
 from meshc.delivery.xds.bootstrap import Subscribing, grpc_bootstrap
+from meshc.delivery.xds.settings import address
 from meshc.delivery.xds.status import describe
 from tests.delivery.live import Load, free_ports, get, running_envoy, until, upstream
 from tests.delivery.xds.meshes import make_bundle
-from tests.delivery.xds.served import Server, served
+from tests.delivery.xds.served import Server, free_port, served
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -43,6 +44,13 @@ class _Running:
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def port(self, subscribing: Subscribing) -> int:
+        """Where an Envoy subscribes in one way or another."""
+        rest = self.server.serving.settings.rest
+        if subscribing is Subscribing.REST and rest is not None and rest.port is not None:
+            return rest.port
+        return self.server.port
 
     def put(self, folder: Path) -> None:
         """Serve another bundle."""
@@ -78,7 +86,8 @@ def _server(folder: Path) -> Iterator[_Running]:
     thread.start()
     stack = contextlib.AsyncExitStack()
     try:
-        entering = stack.enter_async_context(served(folder))
+        rest = address(f"127.0.0.1:{free_port()}")
+        entering = stack.enter_async_context(served(folder, rest=rest))
         server = asyncio.run_coroutine_threadsafe(entering, loop).result(20)
         yield _Running(loop, server)
     finally:
@@ -219,7 +228,8 @@ def _without_sources(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "subscribing", [Subscribing.ADS, Subscribing.DELTA_ADS, Subscribing.PER_TYPE]
+    "subscribing",
+    [Subscribing.ADS, Subscribing.DELTA_ADS, Subscribing.PER_TYPE, Subscribing.REST],
 )
 def test_an_envoy_runs_the_same_from_files_and_from_the_server(
     tmp_path: Path, subscribing: Subscribing
@@ -236,7 +246,9 @@ def test_an_envoy_runs_the_same_from_files_and_from_the_server(
             from_files = _configured(admin)
         with (
             _server(relative) as running,
-            _envoy(tmp_path / "envoy", relative, mesh, running.server.port, subscribing) as admin,
+            _envoy(
+                tmp_path / "envoy", relative, mesh, running.port(subscribing), subscribing
+            ) as admin,
         ):
             until(lambda: _answers(mesh) == "one", "an answer from the server")
             from_server = _configured(admin)

@@ -1,0 +1,172 @@
+"""REST polling: ``POST /v3/discovery:clusters`` and the like, for clients without gRPC.
+
+A body is a `DiscoveryRequest` in JSON, an answer a `DiscoveryResponse`; 304 where the client has
+the version already.  Nothing is ordered here: each type is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from grpclib.protocol import Peer
+
+from meshc.delivery.xds.types import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    LISTENER,
+    ROUTE,
+    RUNTIME,
+    SECRET,
+    TypeUrl,
+)
+from meshc.diagnostics.errors import BundleError, UnknownNameError
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Mapping
+
+    from meshc.delivery.xds.hub import Hub
+    from meshc.delivery.xds.limits import Limits
+    from meshc.delivery.xds.services import Gate
+
+_PATHS: Mapping[str, TypeUrl] = {
+    "/v3/discovery:clusters": CLUSTER,
+    "/v3/discovery:endpoints": ENDPOINT,
+    "/v3/discovery:listeners": LISTENER,
+    "/v3/discovery:routes": ROUTE,
+    "/v3/discovery:secrets": SECRET,
+    "/v3/discovery:runtime": RUNTIME,
+    "/v3/discovery:extension_configs": EXTENSION,
+}
+_REASONS = {
+    200: "OK",
+    304: "Not Modified",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    503: "Service Unavailable",
+}
+_READ_S = 5.0
+_IDLE_S = 60.0
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Rest:
+    """Answers polls from the same bundle as the streams."""
+
+    def __init__(self, hub: Hub, gate: Gate, limits: Limits) -> None:
+        self._hub = hub
+        self._gate = gate
+        self._limits = limits
+        self._open = 0
+
+    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+        """Accept on a socket."""
+        return await asyncio.start_server(
+            self._serve,
+            sock=sock,
+            ssl=context,
+            limit=self._limits.metadata,
+            ssl_handshake_timeout=None if context is None else self._limits.handshake,
+        )
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open <= self._limits.connections:
+                with contextlib.suppress(
+                    OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+                ):
+                    while await self._exchange(reader, writer):
+                        pass
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether another may follow on this connection."""
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_S)
+        lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+        body, status = b"", 200
+        try:
+            data = await self._body(reader, headers)
+            body = self._answer(lines[0], data, Peer(writer.transport))  # type: ignore[arg-type]
+            status = 200 if body else 304
+        except _RefusedError as refused:
+            status = refused.status
+            body = json.dumps({"error": str(refused)}).encode()
+        is_kept = headers.get("connection") != "close" and status in {200, 304}
+        writer.write(
+            (
+                f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n"
+                f"connection: {'keep-alive' if is_kept else 'close'}\r\n\r\n"
+            ).encode()
+            + body
+        )
+        await asyncio.wait_for(writer.drain(), _READ_S)
+        return is_kept
+
+    async def _body(self, reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal():
+            raise _RefusedError(400, "a body needs a content-length")
+        if int(length) > self._limits.json:
+            raise _RefusedError(413, f"a request of more than {self._limits.json} bytes")
+        return await asyncio.wait_for(reader.readexactly(int(length)), _READ_S)
+
+    def _answer(self, line: str, data: bytes, peer: Any) -> bytes:
+        """Return a response's JSON, nothing where the client has it already."""
+        method, _, rest = line.partition(" ")
+        type_url = _PATHS.get(rest.rpartition(" ")[0])
+        if type_url is None:
+            raise _RefusedError(404, "there is no such resource type")
+        if method != "POST":
+            raise _RefusedError(405, "POST a DiscoveryRequest")
+        node, names, version = _read(data)
+        try:
+            self._gate.check(peer, node)
+        except GRPCError as error:
+            is_known = error.status in {Status.PERMISSION_DENIED, Status.UNAUTHENTICATED}
+            raise _RefusedError(403 if is_known else 400, str(error.message)) from error
+        if self._hub.bundles is None:
+            raise _RefusedError(503, "no bundle is loaded yet")
+        try:
+            found, resources = self._hub.bundles.documents(node, type_url, names, version)
+        except UnknownNameError as error:
+            raise _RefusedError(404, error.message) from error
+        except BundleError as error:
+            raise _RefusedError(503, error.message) from error
+        if found == version:
+            return b""
+        answer = {"version_info": found, "type_url": type_url, "resources": resources}
+        return json.dumps(answer).encode()
+
+
+def _read(data: bytes) -> tuple[str, frozenset[str], str]:
+    try:
+        request = json.loads(data)
+        node = request["node"]["id"]
+        names = request.get("resource_names") or request.get("resourceNames") or []
+        version = request.get("version_info") or request.get("versionInfo") or ""
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise _RefusedError(400, "the body is no DiscoveryRequest with a node") from error
+    texts = [node, version, *(names if isinstance(names, list) else [None])]
+    if not node or not all(isinstance(one, str) for one in texts):
+        raise _RefusedError(400, "the body is no DiscoveryRequest with a node")
+    return node, frozenset(names), version
