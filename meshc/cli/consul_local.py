@@ -99,12 +99,12 @@ def local_command(node: str | None, output: str, **flags: Any) -> int:
     report = LocalReport()
     with ExitStack() as stack:
         agent = stack.enter_context(ConsulClient(settings_from(flags), user_agent="meshc-consul"))
-        name, source = _who(node, flags)
+        name, source, reach = _who(node, flags)
         try:
             if flags["remove"]:
                 remove_local(agent, _checked(flags["mesh"]), name, report)
             else:
-                place = _open(source, flags, stack)
+                place = _open(source, reach, stack)
                 sync_local(
                     agent,
                     place,
@@ -128,17 +128,28 @@ def _checked(name: str) -> str:
     return name
 
 
-def _who(node: str | None, flags: Mapping[str, Any]) -> tuple[str, str]:
-    """Return node and source: as given, else as the delivery agent has them."""
+def _who(node: str | None, flags: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]]:
+    """Return node, source, and how to reach one in Consul: as given, else as the agent has it."""
     source = flags["source"] or ""
-    needs_source = not (source or flags["remove"])
-    if node and not needs_source:
-        return _checked(node), source
+    if node and (source or flags["remove"]):
+        return _checked(node), source, flags
     from meshc.delivery.agent.settings import load_settings  # noqa: PLC0415, start-up time
 
+    file = flags["agent_config"]
+    if not file.exists():
+        raise click.UsageError(
+            f"say NODE and --source DIR; without them the settings of the delivery agent are "
+            f'needed, and there is no "{file}"'
+        )
     given = {"node": node, "source": source or None}
-    settings = load_settings(given, file=flags["agent_config"], environment=os.environ)
-    return _checked(settings.node), settings.source
+    settings = load_settings(given, file=file, environment=os.environ)
+    name = _checked(settings.node)
+    if source:
+        return name, source, flags
+    reach = {
+        key: flags[key] or getattr(settings, key) for key in flags if key.startswith("consul_")
+    }
+    return name, settings.source, reach
 
 
 def _open(source: str, flags: Mapping[str, Any], stack: ExitStack) -> HostSource:

@@ -262,6 +262,41 @@ def test_the_delivery_agents_settings_say_who_and_from_where(host: Host) -> None
     assert f"meshc:{host.mesh.name}:service:app:app2" in host.local()
 
 
+def test_a_source_in_consul_is_reached_as_the_delivery_agents_settings_say(
+    host: Host, consul_cluster: Cluster
+) -> None:
+    """Its own Consul, however this host's agent is reached."""
+    host.mesh.build()
+    for name, value in host.server.environment().items():
+        host.monkeypatch.setenv(name, value)
+    host.monkeypatch.setenv("MESHC_OUT", str(host.mesh.out))
+    assert run(["publish", "consul"]) == 0
+    settings = host.mesh.folder / "agent.toml"
+    text = f"""
+node = "app1"
+source = "consul:///{host.mesh.name}"
+target = "{host.mesh.folder / "target"}"
+consul_address = "{consul_cluster.first.address}"
+"""
+    settings.write_text(text)
+
+    answer = host.run_only("register-local", "--agent-config", str(settings))
+
+    assert answer.code == 0
+    assert len(host.local()) == 2
+    settings.write_text(text.replace(consul_cluster.first.address, "http://127.0.47.9:1"))
+    assert host.run_only("register-local", "--agent-config", str(settings)).code == 3
+
+
+def test_who_says_nothing_on_a_host_without_settings_is_told_what_to_say(host: Host) -> None:
+    nothing = str(host.mesh.folder / "none.toml")
+
+    answer = host.run_only("register-local", "--agent-config", nothing)
+
+    assert answer.code == 2
+    assert "say NODE and --source DIR" in answer.err
+
+
 def test_a_source_that_cannot_be_read_changes_nothing(host: Host) -> None:
     host.register("app1")
     before = host.local()
