@@ -64,14 +64,15 @@ def follow(
     ask: Callable[[int, float], Reply[_T]],
     *,
     wait: float = DEFAULT_WAIT,
+    longest_pause: float = _LONGEST_PAUSE,
     chance: Callable[[], float] = random.random,
 ) -> Iterator[Heard[_T] | Missed]:
     """Yield every answer and every failure until the client is closed.
 
     ``ask`` gets an index, 0 for none, and for how many seconds Consul may hold the answer back.
     At most ten questions a second are asked, fewer when answers bring nothing new; after a
-    failure the pause is drawn from a range that doubles up to a minute, so that a thousand
-    agents do not come back at once.  A changed token ends the pause after a denial.
+    failure the pause is drawn from a range that doubles up to a minute, or ``longest_pause``, so
+    that a thousand agents do not come back at once.  A changed token ends the pause after a denial.
     """
     index = 0
     last: list[_T] = []
@@ -84,7 +85,7 @@ def follow(
         except ConsulError as error:
             if client.is_closed():
                 return
-            pause = _pause(error, failures) * chance()
+            pause = min(longest_pause, _pause(error, failures)) * chance()
             failures += 1
             # A Consul that comes back may have forgotten: a question with an index from before
             # would then wait for ever.

@@ -37,6 +37,8 @@ _MAX_BODY = 2 * 1024 * 1024
 """A value of 512 KiB is a third larger in Consul's answers."""
 _WAIT_S = 60.0
 """How long Consul may hold an answer back.  One that has gone without a word is missed after it."""
+_LONGEST_PAUSE_S = 55.0
+"""So that a minute after Consul is back all hosts have heard what is new."""
 _PREFIX = "consul_"
 _JOIN_S = 1.0
 
@@ -93,7 +95,7 @@ class ConsulSource:
         return ""
 
     def _follow(self, notify: Callable[[float], None]) -> None:
-        for one in follow(self._client, self._ask, wait=_WAIT_S):
+        for one in follow(self._client, self._ask, wait=_WAIT_S, longest_pause=_LONGEST_PAUSE_S):
             if isinstance(one, Heard):
                 self._heard = _said(one.reply.value)
                 # What a fetch has used already is no news: it would cut a delivery short.
