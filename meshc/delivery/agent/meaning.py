@@ -68,7 +68,7 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
         case ev.Probed():
             return _probed(state, event)
         case ev.TargetReplaced():
-            return replace(state, is_replaced=state.is_up is not False)
+            return replace(state, is_replaced=_may_be_watched(state))
         case ev.PauseAsked():
             return replace(state, ledger=replace(state.ledger, paused=event.reason))
         case ev.ResumeAsked():
@@ -298,6 +298,14 @@ def _probed(state: State, event: ev.Probed) -> State:
         delivery_problem=None if is_over else state.delivery_problem,
         probe_at=event.at + (state.rhythm.probe if event.is_up else state.rhythm.probe_down),
     )
+
+
+def _may_be_watched(state: State) -> bool:
+    """Whether an Envoy may watch the directory that has just gone.
+
+    Without files in it nobody knew where to ask, so then an Envoy that ran before still does.
+    """
+    return state.is_up is not False or (not state.is_whole and state.ledger.is_accepted)
 
 
 def _is_waiting(state: State) -> bool:
