@@ -117,6 +117,13 @@ class Subscription:
             self._parked.update((one.name, one.version) for one in what.resources)
             self.has.update((one.name, _UNKNOWN) for one in what.resources)
 
+    def _forget_refusal(self, selected: Mapping[str, Encoded]) -> None:
+        """Forget a refusal of what the client is no longer to have."""
+        if self.refusal is not None and not any(
+            self._parked.get(one.name) == one.version for one in selected.values()
+        ):
+            self.refusal, self.refused_version = None, ""
+
     def _news(self, selected: Mapping[str, Encoded]) -> tuple[Encoded, ...]:
         """Return what the client lacks of what was selected."""
         return tuple(one for one in selected.values() if not self.is_current(one))
@@ -149,6 +156,8 @@ class WholeSubscription(Subscription):
         for name in before.names - self.interest.names:
             if not self.interest.is_wildcard:
                 self.has.pop(name, None)
+        for name in self.interest.names - before.names:
+            self._parked.pop(name, None)  # asked for anew, so it may try again
         if self._is_first:
             self._is_first = False
             self._claimed = request.version
@@ -169,7 +178,10 @@ class WholeSubscription(Subscription):
 
     def next(self, available: TypeSet) -> Send | None:
         """Return what has to be sent now."""
-        if self.is_outstanding or not (self.interest.is_wildcard or self.interest.names):
+        if self.is_outstanding:
+            return None
+        if not (self.interest.is_wildcard or self.interest.names):
+            self._forget_refusal({})
             return None
         selected = self.interest.select(available)
         version = available.version if self.interest.is_wildcard else version_of(selected.values())
@@ -181,6 +193,8 @@ class WholeSubscription(Subscription):
                 self.has.update((one.name, one.version) for one in selected.values())
                 self._is_owed = False
                 return None
+        if version != self._whole_parked:
+            self._forget_refusal(selected)
         if self.type_url in WHOLE_STATE:
             return self._next_whole(selected, version)
         self._is_owed = False
@@ -233,6 +247,8 @@ class DeltaSubscription(Subscription):
                 self.interest.is_wildcard = True
                 self._is_owed = True
                 continue
+            if name not in self.interest.names:
+                self._parked.pop(name, None)  # asked for anew, so it may try again
             self.interest.names.add(name)
             self._gone.discard(name)
             if not is_first and name in self.has:
@@ -256,6 +272,7 @@ class DeltaSubscription(Subscription):
         if self.is_outstanding:
             return None
         selected = self.interest.select(available)
+        self._forget_refusal(selected)
         news = self._news(selected)
         removed = {name for name in self.has if name not in selected}
         removed |= {name for name in self._gone if name not in selected}
