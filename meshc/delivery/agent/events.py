@@ -55,6 +55,13 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged:
+    """Other endpoints may be right for what runs."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchFailed:
     """The source gave nothing; ``is_incomplete``: somebody may just be writing there."""
 
@@ -94,7 +101,8 @@ class Lost:
 class Delivered:
     """A generation lies on disk; ``is_accepted``: Envoy has said that it runs it.
 
-    ``is_untidy``: something must be removed later, when listeners have drained.
+    ``is_untidy``: something must be removed later, when listeners have drained; ``has_changed``:
+    it did not lie there already; ``endpoints``: what is used of dependencies, in words.
     """
 
     at: float
@@ -102,6 +110,8 @@ class Delivered:
     is_accepted: bool = True
     is_untidy: bool = False
     needs_restart: bool = False
+    has_changed: bool = True
+    endpoints: str = ""
     admin: str = ""
 
 
@@ -200,6 +210,7 @@ Event = (
     | SourceChanged
     | Ticked
     | Fetched
+    | HealthChanged
     | FetchFailed
     | Passed
     | Held
@@ -238,12 +249,14 @@ class Deliver:
     """Bring a generation under Envoy; answered by Delivered, Rejected, Undone, Lost or Failed.
 
     ``is_ending``: an earlier delivery was cut off, so what lies on disk may be files of two;
-    ``fallback`` is what must then lie there if Envoy does not run.
+    ``fallback`` is what must then lie there if Envoy does not run.  ``is_renewal``: it runs, and
+    its endpoints may have changed.
     """
 
     generation: str
     is_ending: bool = False
     fallback: str | None = None
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ class Haste(enum.IntEnum):
     """How little may be waited for; more is worth more."""
 
     NONE = 0
-    NEWS = 1
+    ENDPOINTS = 1
+    """Endpoints have changed: connections that drain are not waited for."""
+    NEWS = 2
     """Something newer waits: what can be done later is left for later."""
-    STOP = 2
+    STOP = 3
     """The process shall end: nothing is waited for that Envoy does not answer at once."""
 
 

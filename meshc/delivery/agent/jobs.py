@@ -8,13 +8,14 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from meshc.artifact.manifest import origin_of
 from meshc.artifact.store import NodeBundle
 from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.deliver import deliver
+from meshc.delivery.agent.endpoints import told_shortly
 from meshc.delivery.agent.generations import Generation, Generations, digests_of, generation_of
 from meshc.delivery.agent.guard import Bounds, check_size, check_whole, size_of, sizes
 from meshc.delivery.agent.host_files import traces_of, why_not_startable
@@ -32,6 +33,7 @@ from meshc.diagnostics.errors import MeshcError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshc.delivery.agent.endpoints import Endpoints
     from meshc.delivery.agent.haste import Haste
     from meshc.delivery.agent.settings import AgentSettings
     from meshc.delivery.agent.sources import Source
@@ -56,19 +58,21 @@ class Jobs:
         store: Generations,
         source: Source,
         haste: Callable[[], Haste],
+        endpoints: Endpoints,
     ) -> None:
         self._settings = settings
         self._target = settings.target
         self._store = store
         self._source = source
         self._haste = haste
+        self._endpoints = endpoints
         self._validator = Validator(
             settings.state, settings.envoy, limit_s=settings.validation_limit
         )
         self._at_hand: tuple[Generation, NodeBundle] | None = None
         self._is_stored = True
         self._room = RoomMemory()
-        self.probe = EnvoyProbe(settings)
+        self.probe = EnvoyProbe(settings, lambda files: endpoints.as_built(files, self.probe.good))
         self.facts = Facts()
 
     def started(self, good: str | None) -> ev.Started:
@@ -80,7 +84,12 @@ class Jobs:
             # So that there is something to go back to, whatever is delivered first.
             bundle = NodeBundle(node=self._settings.node, generation="found here", files=files)
             adopted = self._store.add(bundle, fetched=time.time())
+        self._endpoints.take_up(good)
         return ev.Started(at=time.monotonic(), is_whole=is_whole, adopted=adopted)
+
+    def endpoints(self) -> list[dict[str, Any]]:
+        """Say what is used of each dependency that follows health."""
+        return self._endpoints.described()
 
     def run(self, job: ev.Job) -> ev.Event:
         """Do a job."""
@@ -135,6 +144,7 @@ class Jobs:
             return ev.Lost(at=time.monotonic(), generation=job.generation)
         try:
             new = check_whole(bundle, self._settings.node)
+            chosen = self._endpoints.of(bundle)
         except DeliveryError as error:
             return self._rejected(job.generation, Refusal(reason=error.message, at=time.time()))
         bounds = Bounds(
@@ -143,16 +153,20 @@ class Jobs:
             may_shrink=self._settings.allow_shrink or job.is_allowed,
             may_be_empty=self._settings.allow_empty or job.is_allowed,
         )
-        before = sizes(read_files(self._target), origin=f'"{self._target}"')
+        # Builds are compared: how many endpoints health leaves of them is another matter.
+        there = self._endpoints.as_built(read_files(self._target), self.probe.good)
+        before = sizes(there, origin=f'"{self._target}"')
         reason = check_size(before, size_of(new), bounds)
         if reason is not None:
             return ev.Held(at=time.monotonic(), generation=job.generation, reason=reason)
-        return self._validated(job.generation, bundle)
+        return self._validated(job.generation, bundle, chosen)
 
-    def _validated(self, generation: str, bundle: NodeBundle) -> ev.Event:
-        verdict = self._validator.judge(bundle)
+    def _validated(self, generation: str, bundle: NodeBundle, chosen: NodeBundle) -> ev.Event:
+        verdict = self._validator.judge(chosen)
         said = "refused: " if verdict.is_accepted is False else ""
         self.facts.validation = "accepted" if verdict.is_accepted else said + verdict.reason
+        if verdict.is_accepted is False and self._endpoints.refuse(verdict.path, bundle):
+            return self._failed(generation, DeliveryError(_refusal_of(verdict, bundle).reason))
         if verdict.is_accepted is False:
             return self._rejected(generation, _refusal_of(verdict, bundle))
         if verdict.is_accepted is None and self._settings.require_validation:
@@ -170,9 +184,10 @@ class Jobs:
         if bundle is None:
             return ev.Lost(at=time.monotonic(), generation=job.generation)
         try:
-            return self._delivered(job, bundle)
+            return self._delivered(job, self._endpoints.of(bundle))
         except RefusedError as error:
-            if not error.is_answer:
+            # Endpoints of the moment say nothing about the build; it is tried with those before.
+            if not error.is_answer or self._endpoints.refuse(error.path, bundle):
                 return self._failed(job.generation, error)
             return self._rejected(
                 job.generation, refusal_of(error, bundle), is_restored=error.is_restored
@@ -210,6 +225,8 @@ class Jobs:
             is_accepted=not self._settings.unconfirmed,
             is_untidy=bool(result.left_clusters),
             needs_restart=result.needs_restart,
+            has_changed=result.has_changed,
+            endpoints=told_shortly(self._endpoints.described()) if job.is_renewal else "",
             admin=admin,
         )
 
@@ -227,6 +244,7 @@ class Jobs:
         if bundle is None:
             return ev.Lost(at=time.monotonic(), generation=job.fallback)
         try:
+            bundle = self._endpoints.of(bundle)
             materialize(bundle, self._target)
         except DeliveryError as problem:
             return self._failed(job.generation, problem)
@@ -235,6 +253,7 @@ class Jobs:
 
     def _remember(self, generation: str, bundle: NodeBundle, *, is_exact: bool) -> None:
         self._at_hand = None
+        self._endpoints.delivered()
         traces = traces_of(self._target)
         if is_exact:
             self.probe.expect(generation, traces, bundle.files)

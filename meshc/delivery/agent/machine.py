@@ -59,7 +59,7 @@ def _decide(state: State, at: float) -> tuple[State, tuple[ev.Action, ...]]:
         state = replace(state, fetch_began=at)
     if isinstance(job, ev.Deliver):
         ledger = replace(state.ledger, intent=job.generation)
-        state = replace(state, ledger=ledger, tidy_at=None)
+        state = replace(state, ledger=ledger, tidy_at=None, deliver_began=at)
     return replace(state, job=job), (job,)
 
 
@@ -70,6 +70,8 @@ def _while_busy(state: State) -> tuple[State, tuple[ev.Action, ...]]:
         return replace(state, job=None), (ev.Stop(),)  # nothing but a delivery has to end well
     if isinstance(state.job, ev.Deliver) and _is_overtaken(state, state.job):
         return state, (ev.Hurry(Haste.NEWS),)
+    if isinstance(state.job, ev.Deliver) and (state.renew_since or 0.0) > state.deliver_began:
+        return state, (ev.Hurry(Haste.ENDPOINTS),)
     return state, ()
 
 
@@ -86,7 +88,8 @@ def _next_job(state: State, at: float) -> ev.Job | None:
         if _must_check(state, target):
             return ev.Check(target, is_allowed=target in state.ledger.allowed)
         if state.ledger.intent is None:
-            return ev.Deliver(generation=target)
+            is_renewal = target == state.ledger.good and not state.must_repeat
+            return ev.Deliver(generation=target, is_renewal=is_renewal)
         good = state.ledger.good
         fallback = None if good in state.lost else good
         return ev.Deliver(generation=target, is_ending=True, fallback=fallback)
@@ -134,7 +137,8 @@ def _target(state: State) -> str | None:
         return ledger.wanted
     if _is_news(state):
         return state.latest
-    return ledger.good if must_repeat else None
+    is_old = state.renew_since is not None and ledger.good not in state.lost
+    return ledger.good if must_repeat or is_old else None
 
 
 def _ending(state: State) -> str | None:

@@ -46,6 +46,8 @@ def take(state: State, event: ev.Event) -> State:  # noqa: C901, PLR0911, PLR091
             return state
         case ev.Fetched():
             return _fetched(state, event)
+        case ev.HealthChanged():
+            return replace(state, renew_since=event.at)
         case ev.FetchFailed():
             return _fetch_failed(state, event)
         case ev.Passed():
@@ -192,7 +194,14 @@ def _over(state: State, *, good: str) -> State:
     if good != ledger.good:
         ledger = replace(ledger, previous=ledger.good)
     ledger = replace(ledger, good=good, intent=None)
-    return replace(state, job=None, ledger=ledger, must_repeat=False)
+    renewed = state.renew_since is None or state.renew_since <= state.deliver_began
+    return replace(
+        state,
+        job=None,
+        ledger=ledger,
+        must_repeat=False,
+        renew_since=None if renewed else state.renew_since,
+    )
 
 
 def _rejected(state: State, event: ev.Rejected) -> State:

@@ -9,12 +9,12 @@ import stat
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from meshc.delivery.agent.admin import AdminAddress
 
@@ -46,6 +46,8 @@ class Metrics:
     quarantined: int = 0
     subscriptions: int = 0
     inotify_limit: int = 0
+    endpoint_changes: int = 0
+    endpoints: Sequence[Mapping[str, Any]] = ()
     _counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     _sum: float = 0.0
 
@@ -129,14 +131,41 @@ class Metrics:
                 self.subscriptions,
             ),
             ("inotify_instances_limit", "gauge", "The limit of this host.", self.inotify_limit),
+            (
+                "endpoint_changes_total",
+                "counter",
+                "Deliveries of other endpoints because their health had changed.",
+                self.endpoint_changes,
+            ),
         ):
             yield from _head(f"meshc_agent_{name}", kind, help_text)
             yield f"meshc_agent_{name} {value}"
+        yield from self._endpoint_lines()
+
+    def _endpoint_lines(self) -> Iterator[str]:
+        shown = [(_labels(one), one) for one in self.endpoints]
+        name = "meshc_agent_endpoints"
+        yield from _head(name, "gauge", "Hosts of a dependency that follows health.")
+        for labels, one in shown:
+            for state in ("known", "passing", "used"):
+                if one[state] is not None:
+                    yield f'{name}{{{labels},state="{state}"}} {one[state]}'
+        for name, help_text, key, value in (
+            ("panic", "1 while all hosts are used because too few pass.", "panic", True),
+            ("followed", "1 while Consul says how they are; 0: they stay.", "problem", ""),
+        ):
+            yield from _head(f"meshc_agent_endpoints_{name}", "gauge", help_text)
+            for labels, one in shown:
+                yield f"meshc_agent_endpoints_{name}{{{labels}}} {int(one[key] == value)}"
 
 
 def _head(name: str, kind: str, text: str) -> Iterator[str]:
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
+
+
+def _labels(one: Mapping[str, Any]) -> str:
+    return f'service="{_escaped(one["service"])}",consumer="{_escaped(one["consumer"])}"'
 
 
 def _escaped(value: str) -> str:

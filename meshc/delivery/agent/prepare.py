@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshc.delivery.agent.durable import make_folder
+from meshc.delivery.agent.endpoints import Endpoints
 from meshc.delivery.agent.generations import Generations, digests_of, generation_of, short
 from meshc.delivery.agent.guard import Bounds, check_size, check_whole, size_of
 from meshc.delivery.agent.host_files import why_not_startable
@@ -75,19 +76,23 @@ def _prepare(settings: AgentSettings) -> str:
     if not reason and ledger.intent is None:
         return "whole"
     good = store.load(ledger.good) if ledger.good else None
+    endpoints = Endpoints(settings, store)
     if good is not None and ledger.good is not None:
-        materialize(good, settings.target)
+        materialize(endpoints.of(good), settings.target)
+        endpoints.close()
         save_ledger(settings.state, _with(ledger, ledger.good))
         return f"put generation {short(ledger.good)} back, which Envoy ran last"
     if not reason:
         return "whole, though a delivery into it was cut off; the agent will end that"
     bundle, order = _first(settings, store.file, reason)
-    _check(settings, bundle)
+    chosen = endpoints.of(bundle)
+    endpoints.close()
+    _check(settings, bundle, chosen)
     ledger = _followed(ledger, generation_of(digests_of(bundle.files)), order)
     store.prepare()
     generation = store.add(bundle, fetched=time.time())
     save_ledger(settings.state, ledger)
-    materialize(bundle, settings.target)
+    materialize(chosen, settings.target)
     save_ledger(settings.state, _with(ledger, generation, is_accepted=False))
     return f"laid generation {short(generation)} out"
 
@@ -139,7 +144,7 @@ def _first(
     return bundle, source.order
 
 
-def _check(settings: AgentSettings, bundle: NodeBundle) -> None:
+def _check(settings: AgentSettings, bundle: NodeBundle, chosen: NodeBundle) -> None:
     new = check_whole(bundle, settings.node)
     bounds = Bounds(may_be_empty=settings.allow_empty)
     if (held := check_size(None, size_of(new), bounds)) is not None:
@@ -147,7 +152,7 @@ def _check(settings: AgentSettings, bundle: NodeBundle) -> None:
             f"Envoy is not given these files: {held}", hint="say --allow-empty if that is right"
         )
     verdict = Validator(settings.state, settings.envoy, limit_s=settings.validation_limit).judge(
-        bundle
+        chosen
     )
     if verdict.is_accepted is False:
         raise DeliveryError(

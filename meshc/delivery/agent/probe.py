@@ -23,7 +23,7 @@ from meshc.delivery.agent.swap import read_files
 from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from meshc.delivery.agent.admin import ServerInfo
     from meshc.delivery.agent.settings import AgentSettings
@@ -34,11 +34,20 @@ _FRESH_S = 10.0
 
 
 class EnvoyProbe:
-    """Remembers what it saw, so that a look costs two small requests and some calls to stat."""
+    """Remembers what it saw, so that a look costs two small requests and some calls to stat.
 
-    def __init__(self, settings: AgentSettings) -> None:
+    ``as_built`` gives a build's files for those that lie in the target, where they differ because
+    endpoints follow health.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        as_built: Callable[[Mapping[str, bytes]], Mapping[str, bytes]] = dict,
+    ) -> None:
         self._settings = settings
         self._target = settings.target
+        self._as_built = as_built
         self._last_address = ""
         self._traces: Traces | None = None
         self._generation: str | None = None
@@ -148,7 +157,7 @@ class EnvoyProbe:
         if files is None:
             files = read_files(self._target)
         self._problem = why_not_startable(files, self._settings.node)
-        self._generation = generation_of(digests_of(files))
+        self._generation = generation_of(digests_of(self._as_built(files)))
         self._expected = {}
         self._bootstrap: Mapping[str, Any] = {}
         if not self._problem:

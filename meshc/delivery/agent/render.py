@@ -70,15 +70,13 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     if order := status.get("published", {}).get("order"):  # an older agent says nothing of it
         yield "published", moment(order)
     yield "subscriptions", _subscriptions(status["subscriptions"], room)
+    for one in status.get("endpoints", ()):
+        yield "endpoints", _endpoints(one)
     if status.get("leftovers"):
         yield "leftovers", "clusters of an earlier generation, until connections have drained"
     if status["validation"]:
         yield "validation", str(status["validation"])
-    for name, refusal in status["quarantine"].items():
-        place = f" ({refusal['place']})" if refusal["place"] else ""
-        yield "quarantine", f"{short(name)}{place}: {refusal['reason']}"
-    for name, reason in status["held"].items():
-        yield "held", f"{short(name)}: {reason}"
+    yield from _stopped(status)
     error = status["last_error"]
     if error:
         yield "last error", f"{_ago(now - error['at'])} ago: {error['reason']}"
@@ -87,11 +85,38 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     yield "target", str(status["target"])
 
 
+def _stopped(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name the generations that are not delivered."""
+    for name, refusal in status["quarantine"].items():
+        place = f" ({refusal['place']})" if refusal["place"] else ""
+        yield "quarantine", f"{short(name)}{place}: {refusal['reason']}"
+    for name, reason in status["held"].items():
+        yield "held", f"{short(name)}: {reason}"
+
+
 def _generation(entry: Mapping[str, str] | None) -> str:
     if not entry:
         return "nothing"
     build = f" (build {short(entry['build'])})" if entry["build"] else ""
     return f"{short(entry['generation'])}{build}"
+
+
+def _endpoints(one: Mapping[str, Any]) -> str:
+    """Say which hosts of a dependency are used; a reader looks for the one that is not."""
+    parts = [f"{one['service']} for {one['consumer']}: {one['used']} of {one['known']} used"]
+    if one["panic"]:
+        parts[0] = f"{one['service']} for {one['consumer']}: PANIC, all {one['used']} used"
+    if one["passing"] is not None:
+        parts.append(f"{one['passing']} of {one['known']} pass in Consul")
+    hidden = one["known"] - one["used"] - len(one["left_out"])
+    if one["left_out"]:
+        more = f" and {hidden} more" if hidden > 0 else ""
+        parts.append(f"not {', '.join(one['left_out'])}{more}")
+    if one["refused"]:
+        parts.append(f"not believed: {', '.join(one['refused'])}")
+    if one["problem"]:
+        parts.append(f"AS BEFORE, because {one['problem']}")
+    return "; ".join(parts)
 
 
 def _subscriptions(count: int, room: Room | None) -> str:
@@ -116,7 +141,11 @@ def render_history(entries: Sequence[Mapping[str, Any]], now: float) -> str:
             facts.append(short(str(entry["generation"])))
         if entry.get("seconds") is not None:
             facts.append(f"in {entry['seconds']} s")
-        facts += [f"{key}: {entry[key]}" for key in ("place", "reason", "hint") if entry.get(key)]
+        facts += [
+            f"{key}: {entry[key]}"
+            for key in ("place", "reason", "hint", "endpoints", "times")
+            if entry.get(key)
+        ]
         lines.append(f"{moment}Z ({_ago(now - float(entry['at']))} ago)  {'  '.join(facts)}")
     return "".join(_printable(line) + "\n" for line in lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from meshc.delivery.log import Log
 
 _HEARTBEAT_S = 30.0
+_RENEWALS_APART_S = 60.0
+"""For so long changes of endpoints are counted before the history has another line of them."""
 _SHOWN_JOBS = (ev.Check, ev.Deliver)
 _BAD = {"failing", "envoy-down", "quarantined", "held"}
 _TROUBLE = {"envoy is gone", "failed", "held", "rejected", "target incomplete", "target replaced"}
@@ -44,6 +47,8 @@ class Reporter:
         self._shown: tuple[object, ...] = ()
         self._show_at = 0.0
         self._told: dict[str, str] = {}
+        self._renewals = 0
+        self._renewal_told_at = -math.inf
         self.metrics = Metrics(node=settings.node, started=time.time())
         self.shown = Shown(
             node=settings.node,
@@ -91,7 +96,7 @@ class Reporter:
                 self._tell("rollback asked for", event.generation)
             case ev.AllowAsked():
                 self._tell("allowed", event.generation)
-            case ev.Passed() | ev.Ticked() | ev.StopAsked():
+            case ev.Passed() | ev.Ticked() | ev.StopAsked() | ev.HealthChanged():
                 pass
 
     def show(self, state: State, jobs: Jobs) -> None:
@@ -109,7 +114,7 @@ class Reporter:
             ),
             *(state.delivery_problem, state.job if isinstance(state.job, _SHOWN_JOBS) else None),
             *(jobs.probe.accepted, jobs.facts.validation, self.shown.notes, self.shown.last_error),
-            jobs.probe.info.version if jobs.probe.info else "",
+            *(jobs.probe.info.version if jobs.probe.info else "", jobs.endpoints()),
         )
         if told == self._shown and time.monotonic() < self._show_at:
             return
@@ -129,6 +134,7 @@ class Reporter:
         shown.envoy_version = jobs.probe.info.version if jobs.probe.info else ""
         shown.validation = jobs.facts.validation
         shown.subscriptions = jobs.probe.subscriptions
+        shown.endpoints = jobs.endpoints()
         named = {state.latest, *state.ledger.needed()} - {None}
         if named != set(shown.builds):
             found = {name: self._store.describe(name) for name in named if name}
@@ -145,6 +151,7 @@ class Reporter:
         metrics.published = state.ledger.order / 1000
         metrics.quarantined = len(state.ledger.quarantine)
         metrics.subscriptions = self.shown.subscriptions
+        metrics.endpoints = self.shown.endpoints
         metrics.inotify_limit = instances_limit() or 0
 
     def _fetched(self, event: ev.Fetched, before: State, after: State) -> None:
@@ -172,7 +179,26 @@ class Reporter:
             self._log.warn("source failed", reason=event.reason, hint=event.hint or None)
         self._error(event.reason)
 
+    def _renewed(self, event: ev.Delivered) -> None:
+        """Tell that endpoints have changed; a check that flaps must not fill the history."""
+        self._log.info("endpoints changed", endpoints=event.endpoints)
+        self.metrics.endpoint_changes += 1
+        self._renewals += 1
+        if event.at >= self._renewal_told_at + _RENEWALS_APART_S:
+            self._history.add(
+                "endpoints changed",
+                generation=event.generation,
+                endpoints=event.endpoints,
+                times=self._renewals,
+            )
+            self._renewals = 0
+            self._renewal_told_at = event.at
+
     def _delivered(self, event: ev.Delivered, before: State) -> None:
+        if isinstance(before.job, ev.Deliver) and before.job.is_renewal:
+            if event.has_changed:
+                self._renewed(event)
+            return
         self._told.clear()
         seconds = None if self._noticed is None else event.at - self._noticed
         self._noticed = None

@@ -18,6 +18,7 @@ from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.admin import AdminAddress
 from meshc.delivery.agent.control import Inbox, Request
 from meshc.delivery.agent.durable import make_folder
+from meshc.delivery.agent.endpoints import Endpoints
 from meshc.delivery.agent.generations import Generations, short
 from meshc.delivery.agent.haste import Haste
 from meshc.delivery.agent.jobs import Jobs
@@ -93,6 +94,7 @@ class Agent:
     ) -> None:
         self._work.put(None)
         self._source.close()
+        self._endpoints.close()
         if self._server is not None:
             self._server.close()
         self._lock.release()
@@ -112,7 +114,10 @@ class Agent:
         self.store = Generations(settings.state, settings.node)
         self.store.prepare()
         self._source = open_source(settings, self.store.file)
-        self._jobs = Jobs(settings, self.store, self._source, lambda: self._haste)
+        self._endpoints = Endpoints(
+            settings, self.store, self._on_health if self._is_resident else None
+        )
+        self._jobs = Jobs(settings, self.store, self._source, lambda: self._haste, self._endpoints)
         self._jobs.probe.remember_address(ledger.admin)
         self._reporter = Reporter(settings, self._log, self.store, is_resident=self._is_resident)
         self._reporter.shown.notes = notes
@@ -167,6 +172,8 @@ class Agent:
             pid=os.getpid(),
         )
         self._take(self._jobs.started(self.state.ledger.good))
+        if self._endpoints.described() and not self._is_resident:
+            self._take(ev.HealthChanged(at=time.monotonic()))  # nobody will say so later
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s()
@@ -313,6 +320,9 @@ class Agent:
 
     def _on_source(self, at: float) -> None:
         self._events.put(ev.SourceChanged(at=at))
+
+    def _on_health(self, at: float) -> None:
+        self._events.put(ev.HealthChanged(at=at))
 
     def _serve(self, request: Request) -> None:
         """Take a request of an operator in; rollback is answered when it is done."""

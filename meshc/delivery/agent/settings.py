@@ -66,6 +66,8 @@ class AgentSettings:
     max_file: int = _MAX_FILE
     max_manifest: int = _MAX_MANIFEST
     ca_file: str = ""
+    allow_loopback: bool = False
+    """Whether Consul may send callers of services that only it knows to loopback addresses."""
     consul_address: str = ""
     consul_token_file: str = ""
     """There is no setting for the token itself: settings are shown, and may be read by anybody."""

@@ -58,6 +58,8 @@ class State:
         envoy_problem: Why it is taken for one that does not run.
         is_replaced: Envoy watches an older directory of the target's name, and sees nothing new.
         must_repeat: What is good has to be delivered once more.
+        renew_since: When its endpoints changed last, and are not known to be delivered.
+        deliver_began: When the last delivery began, which has seen every change before that.
     """
 
     rhythm: Rhythm
@@ -74,6 +76,8 @@ class State:
     is_up: bool | None = None
     envoy_problem: str = ""
     must_repeat: bool = False
+    renew_since: float | None = None
+    deliver_began: float = 0.0
     needs_restart: bool = False
     is_replaced: bool = False
     is_stopping: bool = False

@@ -17,7 +17,7 @@ from meshc.delivery.agent.events import Check, Deliver
 from meshc.delivery.agent.generations import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from meshc.delivery.agent.ledger import Refusal
@@ -65,6 +65,7 @@ class Shown:
     admin: str = ""
     validation: str = ""
     subscriptions: int = 0
+    endpoints: Sequence[Mapping[str, Any]] = ()
     delivered_at: float | None = None
     last_error: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
@@ -229,6 +230,7 @@ def describe(state: State, shown: Shown, since: float) -> dict[str, Any]:
         "leftovers": state.tidy_at is not None,
         "validation": shown.validation,
         "subscriptions": shown.subscriptions,
+        "endpoints": list(shown.endpoints),
         "notes": list(shown.notes),
         "target": shown.target,
         "pid": os.getpid(),

@@ -67,6 +67,7 @@ def test_everything_is_in_the_format() -> None:
         "meshc_agent_source_errors_total",
         "meshc_agent_envoy_restarts_total",
         "meshc_agent_nudges_total",
+        "meshc_agent_endpoint_changes_total",
     }
     assert all(name.startswith("meshc_agent_") for name in kinds)
     assert samples["meshc_agent_state", 'state="ok"'] == 1

@@ -14,6 +14,7 @@ import pytest
 from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.deliver import deliver
+from meshc.delivery.agent.endpoints import Endpoints
 from meshc.delivery.agent.generations import Generations
 from meshc.delivery.agent.haste import unhurried
 from meshc.delivery.agent.jobs import Jobs
@@ -169,7 +170,7 @@ def test_news_that_could_not_be_stored_are_fetched_again(
     store = Generations(settings.state, NODE)
     store.prepare()
     source = open_source(settings, store.file)
-    jobs = Jobs(settings, store, source, unhurried)
+    jobs = Jobs(settings, store, source, unhurried, Endpoints(settings, store))
 
     def refuse(*_: object, **__: object) -> Never:
         raise DeliveryError("no space")
