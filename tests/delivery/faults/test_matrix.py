@@ -1,0 +1,48 @@
+"""The table of faults names tests that there are."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.campaigns.__main__ import CAMPAIGNS
+from tests.delivery.faults.matrix import MATRIX, Row
+
+ROOM = Path(__file__).parents[1]
+CAMPAIGN_OF_ROWS = {row.campaign for row in MATRIX if row.campaign}
+
+
+@cache
+def known_tests(place: Path) -> frozenset[str]:
+    """The tests of a module."""
+    return frozenset(
+        node.name
+        for node in ast.parse(place.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+
+
+@pytest.mark.parametrize("row", MATRIX, ids=lambda row: row.fault)
+def test_every_fault_has_tests_that_there_are(row: Row) -> None:
+    assert row.tests
+    for module, names in row.tests.items():
+        assert set(names) <= known_tests(ROOM / module)
+        assert names
+
+
+def test_a_name_that_is_no_test_would_be_found() -> None:
+    assert "test_500_kills" not in known_tests(ROOM / "faults/test_kill.py")
+    assert "kill_played" not in known_tests(ROOM / "faults/test_kill.py")
+
+
+def test_every_campaign_is_the_long_form_of_a_fault_and_the_other_way_round() -> None:
+    assert set(CAMPAIGNS) == CAMPAIGN_OF_ROWS
+
+
+def test_every_campaign_has_a_short_form_among_these_tests() -> None:
+    for name in CAMPAIGN_OF_ROWS:
+        modules = [module for row in MATRIX if row.campaign == name for module in row.tests]
+        assert any(module.startswith("faults/") for module in modules), name
