@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 from benchmarks.agent import AGENT_FIGURES
 from benchmarks.figures import FIGURES, Bench
+from benchmarks.publication import PUBLICATION_FIGURES
 
 if TYPE_CHECKING:
     from benchmarks.measure import Figure
 
 _FULL, _QUICK = 1000, 300
 _FULL_REPEATS, _QUICK_REPEATS = 5, 3
-_ALL = FIGURES + AGENT_FIGURES
+_ALL = FIGURES + AGENT_FIGURES + PUBLICATION_FIGURES
 _DIGITS = {"s": 2, "%": 3, "MiB": 1}
 
 
