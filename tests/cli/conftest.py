@@ -10,6 +10,7 @@ import pytest
 
 from meshc.cli import run
 from tests.case import CASES
+from tests.cli.program import GOOD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +88,14 @@ def user(
     for name, text in SPECS.items():
         someone.write(f"specs/{name}", text)
     return someone
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Path:
+    """A folder with a mesh of one service."""
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "app.yaml").write_text(GOOD)
+    return tmp_path
 
 
 @pytest.fixture

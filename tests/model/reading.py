@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshc.diagnostics import Diagnostic
-    from meshc.model.mesh import Mesh
+    from meshc.model.mesh import Mesh, Node
     from meshc.spec.load import SpecSet
 
 
@@ -82,3 +82,17 @@ def lines(found: tuple[Diagnostic, ...]) -> list[str]:
         else f"{finding.code}: {finding.message}"
         for finding in found
     ]
+
+
+def only(folder: Path, texts: Mapping[str, str]) -> Diagnostic:
+    _, found = linked(folder, texts)
+    (finding,) = found
+    return finding
+
+
+def related(finding: Diagnostic) -> list[str]:
+    return [f"{one.span}: {one.message}" for one in finding.related]
+
+
+def node(mesh: Mesh, name: str) -> Node:
+    return {str(key): value for key, value in mesh.nodes.items()}[name]
