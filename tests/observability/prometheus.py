@@ -95,7 +95,8 @@ def configuration(folder: Path, consul: str, token: str) -> Path:
         assert old in text
         text = text.replace(old, new)
     place.write_text(text)
-    (folder / "consul-token").write_text(token)
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "token").write_text(token)
     return place
 
 

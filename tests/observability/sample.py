@@ -29,7 +29,7 @@ _PATIENCE_S = 10
 NODES = {"front1": 70, "myapp1": 71, "myapp2": 72, "store1": 73}
 """The sample's hosts, and the last part of their addresses."""
 SERVICES = {"front1": "front", "myapp1": "app", "myapp2": "app", "store1": "store"}
-INGRESS, ADMIN, TO_APP, TO_STORE, AGENT = 8000, 9901, 9001, 9002, 9903
+INGRESS, ADMIN, TO_APP, TO_STORE, AGENT = 8000, 9901, 9001, 9002, 9902
 """Ports of the sample, and the one at which agents serve their metrics."""
 
 

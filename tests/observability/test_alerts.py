@@ -14,7 +14,7 @@ from meshc.delivery.agent.metrics import Metrics
 from meshc.delivery.agent.status import STATES
 from tests.observability.prometheus import DEPLOY, configuration, program_or_skip
 
-CASES = Path(__file__).with_name("alerts_test.yml")
+CASES = sorted(Path(__file__).parent.glob("alerts_*test.yml"))
 RULES = [
     rule
     for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
@@ -43,14 +43,16 @@ def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.prometheus
 def test_alerts_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
-    for file in (DEPLOY / "alerts.yml", CASES):
+    for file in (DEPLOY / "alerts.yml", *CASES):
         shutil.copy(file, tmp_path)
 
-    assert "SUCCESS" in promtool("test", "rules", tmp_path / CASES.name)
+    said = promtool("test", "rules", *(tmp_path / file.name for file in CASES))
+
+    assert said.count("SUCCESS") == len(CASES) == 2
 
 
 def test_every_alert_has_a_case_in_which_it_fires() -> None:
-    cases = yaml.safe_load(CASES.read_text())["tests"]
+    cases = [case for file in CASES for case in yaml.safe_load(file.read_text())["tests"]]
 
     firing = {
         check["alertname"]

@@ -33,7 +33,6 @@ pytestmark = [pytest.mark.envoy, pytest.mark.consul, pytest.mark.prometheus]
 
 RULES = Path(__file__).parents[2] / "deploy" / "consul" / "prometheus.hcl"
 FOUND_IN_S = 40
-PUBLISHED = 9902
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +58,16 @@ class Watched:
         return sorted(one["labels"].get("node", "") for one in targets if one["health"] == "up")
 
 
-def documents(network: str) -> dict[str, str]:
-    """The metrics of agents as a service of the mesh, and a host with a locality."""
-    agents = "protocol: HTTP\nhosts:\n" + "".join(
-        f"- name: {node}\n"
-        f"  ingressAddr: {{host: {network}{last}, port: {PUBLISHED}}}\n"
-        f"  substanceAddr: {{host: {network}{last}, port: {AGENT}}}\n"
-        f"  egressHost: {network}{last}\n" + _place(node)
-        for node, last in NODES.items()
-    )
-    last = NODES["store1"]
-    store = (
+def store_with_locality(network: str) -> str:
+    """The sample's store, on a host of which it is known where it stands."""
+    host = f"{network}{NODES['store1']}"
+    return (
         "protocol: TCP\nhosts:\n- name: store1\n"
-        f"  ingressAddr: {{host: {network}{last}, port: 8000}}\n"
-        f"  substanceAddr: {{host: {network}{last}, port: 9100}}\n"
-        f"  egressHost: {network}{last}\n" + _place("store1")
+        f"  ingressAddr: {{host: {host}, port: 8000}}\n"
+        f"  substanceAddr: {{host: {host}, port: 9100}}\n"
+        f"  egressHost: {host}\n"
+        "  locality: {region: north, zone: one}\n"
     )
-    return {"meshc-agent": agents, "store": store}
-
-
-def _place(node: str) -> str:
-    return "  locality: {region: north, zone: one}\n" if node == "store1" else ""
 
 
 def make_traffic(sample: Sample) -> None:
@@ -112,7 +100,9 @@ def watched(consul_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> It
                 folder, f"{network}200", consul.address.removeprefix("http://"), reader
             )
         )
-        sample = stack.enter_context(running_sample(folder, network, services=documents(network)))
+        sample = stack.enter_context(
+            running_sample(folder, network, services={"store": store_with_locality(network)})
+        )
         watched = Watched(sample, consul, prometheus)
         watched.register(folder / "out")
         until(lambda: watched.nodes("envoy") == sorted(NODES), "every Envoy", FOUND_IN_S)
@@ -138,18 +128,18 @@ def test_every_envoy_is_found_with_what_its_registration_says(watched: Watched) 
     }
 
     assert found == {
-        ("front1", "sample", "front,meshc-agent", ""),
-        ("myapp1", "sample", "app,meshc-agent", ""),
-        ("myapp2", "sample", "app,meshc-agent", ""),
-        ("store1", "sample", "meshc-agent,store", "north/one"),
+        ("front1", "sample", "front", ""),
+        ("myapp1", "sample", "app", ""),
+        ("myapp2", "sample", "app", ""),
+        ("store1", "sample", "store", "north/one"),
     }
 
 
-def test_every_agent_is_found_through_the_mesh(watched: Watched) -> None:
+def test_every_agent_is_found_at_its_host(watched: Watched) -> None:
     series = watched.prometheus.query("meshc_agent_confirmed == 1")
 
     found = {(one["metric"]["node"], one["metric"]["instance"]) for one in series}
-    assert found == {(node, f"{watched.sample.host(node)}:{PUBLISHED}") for node in NODES}
+    assert found == {(node, f"{watched.sample.host(node)}:{AGENT}") for node in NODES}
 
 
 def test_metrics_of_calls_say_who_calls_whom(watched: Watched) -> None:
@@ -162,8 +152,8 @@ def test_metrics_of_calls_say_who_calls_whom(watched: Watched) -> None:
         for one in series
     }
     assert {pair for pair in found if pair[0] == "outbound"} == {
-        ("outbound", "front,meshc-agent", "app"),
-        ("outbound", "front,meshc-agent", "store"),
+        ("outbound", "front", "app"),
+        ("outbound", "front", "store"),
     }
     assert ("inbound", "", "app") in found
 
@@ -173,9 +163,8 @@ def test_a_host_that_goes_or_comes_needs_no_word_to_prometheus(
 ) -> None:
     specs = tmp_path / "specs"
     shutil.copytree(watched.sample.folder / "specs", specs)
-    for name in ("app", "meshc-agent"):
-        place = specs / f"{name}.yaml"
-        place.write_text(without_host(place.read_text(), "myapp2"))
+    place = specs / "app.yaml"
+    place.write_text(without_host(place.read_text(), "myapp2"))
     assert not build(specs, BuildOptions(out=tmp_path / "out")).has_errors
     fewer = sorted(NODES.keys() - {"myapp2"})
 
