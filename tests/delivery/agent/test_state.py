@@ -392,6 +392,7 @@ class World:
         return self.luck.choice(
             (
                 ev.SourceChanged(at=self.now),
+                ev.HealthChanged(at=self.now),
                 ev.Ticked(at=self.now),
                 ev.PauseAsked(at=self.now, reason="p"),
                 ev.ResumeAsked(at=self.now),
@@ -484,4 +485,5 @@ def test_from_any_events_the_host_ends_with_one_whole_generation(seed: int) -> N
         assert world.disk == ledger.good
     else:
         assert (world.disk, ledger.good, ledger.intent) == (wanted, wanted, None)
+    assert world.state.renew_since is None or ledger.good in {None, *world.state.lost}
     assert is_settled(world.state) or world.state.job is not None

@@ -182,6 +182,7 @@ def test_a_consul_that_is_gone_changes_nothing_and_is_followed_when_it_is_back(
     until(lambda: used(host, "app") == 1, "one host of app, as before")
     until(lambda: bool(dependency(host, "app").get("problem")), "a problem that is shown")
     assert host.traces() == before
+    assert sample(scrape(host.metrics_socket), "meshc_agent_nudges_total") == 0
 
     consul.start()
     with consul.client() as client:
@@ -254,3 +255,91 @@ def test_a_single_run_gives_endpoints_as_they_are_now(
     found = (host.target / APP).read_text()
     assert '"app1"' in found
     assert '"app2"' not in found
+
+
+def test_an_empty_target_is_filled_with_endpoints_as_they_are_now(
+    consul: ConsulServer,
+    catalogue: Catalogue,
+    servers: dict[str, Address],
+    mesh: FollowingMesh,
+    tmp_path: Path,
+) -> None:
+    catalogue.say("app", "app1", servers["app1"], "critical")
+    catalogue.say(KNOWN, "old1", servers["old1"], "passing")
+    host = Host(mesh, tmp_path / "target")
+    mesh.reset()
+    mesh.build()
+
+    said = meshc("agent", "prepare", *host.arguments(), environment=told(consul))
+
+    assert said.code == 0, said
+    assert _hosts_in(host, APP) == ["app2"]
+    assert _hosts_in(host, f"services/{KNOWN}/eds@front.json") == [f"{KNOWN}-old1"]
+
+
+def _hosts_in(host: Host, path: str) -> list[str]:
+    (resource,) = json.loads((host.target / path).read_bytes())["resources"]
+    groups = resource.get("endpoints", [])
+    return [one["endpoint"]["hostname"] for group in groups for one in group["lb_endpoints"]]
+
+
+def test_health_is_followed_while_the_source_gives_nothing(
+    host: Host,
+    consul: ConsulServer,
+    catalogue: Catalogue,
+    servers: dict[str, Address],
+    mesh: FollowingMesh,
+) -> None:
+    away = mesh.out.with_name("away")
+    host.end_agent()
+    mesh.out.rename(away)
+    try:
+        host.start_agent(environment=told(consul))
+
+        catalogue.say("app", "app2", servers["app2"], "critical")
+
+        until(lambda: _hosts_in(host, APP) == ["app1"], "one host of app")
+        until(lambda: host.status().get("confirmed") is True, "Envoy's word")
+    finally:
+        away.rename(mesh.out)
+
+
+def test_endpoints_that_somebody_changed_by_hand_are_put_right(
+    host: Host, catalogue: Catalogue, servers: dict[str, Address]
+) -> None:
+    catalogue.say("app", "app2", servers["app2"], "critical")
+    until(lambda: used(host, "app") == 1, "one host of app")
+    chosen = (host.target / APP).read_bytes()
+    draft = host.target / "by-hand"
+    draft.write_bytes(chosen.replace(b'"app1"', b'"me"'))
+
+    draft.rename(host.target / APP)
+
+    until(lambda: (host.target / APP).read_bytes() == chosen, "the choice, once more")
+
+
+def test_the_status_names_who_is_not_used_and_the_history_tells_of_changes(
+    host: Host, catalogue: Catalogue, servers: dict[str, Address]
+) -> None:
+    catalogue.say("app", "app2", servers["app2"], "critical")
+    until(lambda: used(host, "app") == 1, "one host of app")
+
+    text = host.meshc("status").out
+    shown = json.loads(host.meshc("status", "--json").out)["endpoints"]
+
+    place = f"{servers['app2'][0]}:{servers['app2'][1]} (app2)"
+    assert f"app for front: 1 of 2 used; 1 of 2 pass in Consul; not {place}" in text
+    assert shown[0] == {
+        "service": "app",
+        "consumer": "front",
+        "only_in_consul": False,
+        "known": 2,
+        "passing": 1,
+        "used": 1,
+        "panic": False,
+        "left_out": [place],
+        "refused": [],
+        "problem": "",
+    }
+    assert sample(scrape(host.metrics_socket), _labelled("endpoints", ',state="used"')) == 1
+    assert any(one["what"] == "endpoints changed" for one in host.history())

@@ -138,7 +138,8 @@ def why_unusable(address: Address | None, limits: Limits) -> str:
     ip = ipaddress.ip_address(address.host)
     if ip.is_loopback and not limits.may_loop:
         return "a loopback address"
-    if ip.is_unspecified or ip.is_multicast or ip.is_reserved or ip in _THIS_NETWORK:
+    is_nobodys = ip.is_unspecified or ip.is_multicast or ip.is_reserved or ip in _THIS_NETWORK
+    if is_nobodys and not ip.is_loopback:  # ::1 is reserved as well
         return "an address that nobody has"
     if ip.is_link_local or ip in _METADATA_SERVICES:
         return "a link-local address, or that of a cloud's metadata"

@@ -13,14 +13,14 @@ from meshc.consul.address import is_consul_url, parse_consul_url
 from meshc.delivery.agent.admin import AdminAddress
 from meshc.delivery.agent.health.assignment import Address
 from meshc.delivery.agent.health.choice import choose, is_ours
-from meshc.delivery.agent.health.follower import Follower
+from meshc.delivery.agent.health.follower import Follower, Known
 from meshc.delivery.agent.health.instances import Limits, ip_text
 from meshc.delivery.agent.sources.consul import consul_settings
 from meshc.delivery.errors import DeliveryError
-from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.errors import BundleError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from meshc.artifact.health import HealthRule
     from meshc.artifact.store import NodeBundle
@@ -57,20 +57,12 @@ class Narrower:
     """
 
     def __init__(self, settings: AgentSettings, notify: Callable[[float], None] | None) -> None:
-        address = settings.consul_address
-        if not address and is_consul_url(settings.source):
-            address = parse_consul_url(settings.source).address
-        self._follower = Follower(consul_settings(settings, address), notify)
+        self._follower = _follower(settings, notify)
         self._may_loop = settings.allow_loopback
         self._chosen: dict[str, Choice] = {}
         self._shown: dict[str, Choice] = {}
         self._delivered: dict[str, str] = {}
         self._refused: dict[str, set[str]] = {}
-
-    @property
-    def where(self) -> str:
-        """Which Consul is asked."""
-        return self._follower.where
 
     def narrowed(self, bundle: NodeBundle, before: Mapping[str, bytes]) -> NodeBundle:
         """Return a bundle with the endpoints that are right now.
@@ -170,6 +162,41 @@ class Narrower:
 
     def _limits(self, files: Mapping[str, bytes]) -> Limits:
         return Limits(admin=_admin_of(files.get(BOOTSTRAP, b"")), may_loop=self._may_loop)
+
+
+class _Nobody:
+    """Stands for a Consul that cannot be asked, because nobody has said rightly where it is."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    def know(self, _service: str) -> Known:
+        return Known(problem=self._problem)
+
+    def problem_of(self, _service: str) -> str:
+        return self._problem
+
+    def await_first(self, services: Collection[str], limit_s: float) -> None:
+        """Wait for nothing."""
+
+    def keep(self, services: Collection[str]) -> None:
+        """Follow nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _follower(
+    settings: AgentSettings, notify: Callable[[float], None] | None
+) -> Follower | _Nobody:
+    """Return who asks Consul; wrong settings for it are no reason to deliver nothing."""
+    try:
+        address = settings.consul_address
+        if not address and is_consul_url(settings.source):
+            address = parse_consul_url(settings.source).address
+        return Follower(consul_settings(settings, address), notify)
+    except SettingsError as error:
+        return _Nobody(error.message)
 
 
 def rules_of(files: Mapping[str, bytes]) -> tuple[HealthRule, ...]:
