@@ -136,7 +136,7 @@ def consul_command(address: str, out: Path, **flags: Any) -> int:
 @command.command(
     "dir",
     epilog="Examples: meshc publish dir /srv/mesh; then for hosts that pull by rsync: "
-    "rsync -a --delete --exclude=.new --exclude=.lock server:/srv/mesh/ /srv/mesh/.",
+    "rsync -a --delete --exclude .new --exclude .lock server:/srv/mesh/ /srv/mesh/.",
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @_publish_options

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from meshc.artifact.layout import BOOTSTRAP
-from meshc.delivery.agent.settings import AgentSettings, load_settings
+from meshc.delivery.agent.settings import PREFIX, AgentSettings, load_settings
 from meshc.spec.schema import MeshSpec
 from tests.deploy.confined import read_unit
 from tests.deploy.host import UNITS, need
@@ -79,6 +79,25 @@ def test_systemd_finds_nothing_to_say_about_the_drop_ins(installed: Path) -> Non
     said = analyze(installed, "verify", "--man=no", f"./{AGENT}", f"./{ENVOY}")
 
     assert said == "0"
+
+
+def test_systemd_finds_nothing_to_say_about_consul_as_the_source(installed: Path) -> None:
+    drop_in(installed, AGENT, "consul-source.conf")
+
+    said = analyze(installed, "verify", "--man=no", f"./{AGENT}")
+
+    assert said == "0"
+    assert exposure(installed, f"./{AGENT}") <= 1.1
+
+
+def test_the_agent_looks_for_its_token_where_systemd_puts_it() -> None:
+    found = read_unit(UNITS / "consul-source.conf")
+
+    [credential] = found["LoadCredential"]
+    [variable] = found["Environment"]
+    name, _, file = variable.partition("=")
+    assert name == f"{PREFIX}CONSUL_TOKEN_FILE"
+    assert file == f"/run/credentials/{AGENT}/{credential.partition(':')[0]}"
 
 
 @pytest.mark.parametrize(("unit", "most"), [(AGENT, 1.0), (ENVOY, 1.2)])
