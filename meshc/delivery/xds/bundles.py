@@ -159,9 +159,10 @@ def seconds(duration: str) -> float:
 def changed_nodes(
     old: ManifestBundles, new: ManifestBundles, nodes: Mapping[str, object]
 ) -> set[str]:
-    """Return those of the nodes that have other files than before, or none any more."""
+    """Return those of the nodes that have other files than before, or none before or now."""
+    before, now = old.manifest.data["nodes"], new.manifest.data["nodes"]
     return {
         node
         for node in nodes
-        if node not in new.manifest.data["nodes"] or old.files(node) != new.files(node)
+        if node not in before or node not in now or old.files(node) != new.files(node)
     }

@@ -1,8 +1,9 @@
 """What runs where, and what was refused: for people, for programs, for Prometheus.
 
 {"generation", "mesh", "loaded", "problem", "certificate_problem", "connections",
-"turned_away", "streams": [{"node", "address", "since", "generation", "problem", "types":
-{"CDS": {"state", "sent", "acknowledged", "refusal", "resource", "place"}}}]}
+"turned_away", "streams": [{"node", "address", "since", "generation", "problem", "responses",
+"is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refusal", "resource",
+"place"}}}]}
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def _stream(one: Connected, origins: Mapping[str, Any]) -> dict[str, Any]:
         "since": one.since,
         "generation": one.state.snapshot.generation,
         "problem": one.problem,
+        "responses": one.state.responses,
+        "is_settled": one.state.is_settled,
         "types": {
             SHORT_NAMES.get(type_url, type_url): _subscription(known, one.node, origins)
             for type_url, known in one.state.subscriptions.items()

@@ -64,6 +64,24 @@ class Stream:
     """Endpoints of clusters in the last response, which an Envoy that rebuilds them waits for."""
     _clusters_at: float = 0.0
 
+    @property
+    def responses(self) -> int:
+        """How many responses were sent."""
+        return self._last_nonce
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the client runs all that it asked for as it should be, and refused nothing."""
+        return all(
+            not known.is_outstanding
+            and known.refusal is None
+            and all(
+                known.is_current(one)
+                for one in known.interest.select(self.snapshot.of(type_url)).values()
+            )
+            for type_url, known in self.subscriptions.items()
+        )
+
     def request(self, request: Request | DeltaRequest, now: float) -> list[bytes]:
         """Take a request; return the responses that are due.
 
