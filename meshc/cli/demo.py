@@ -16,8 +16,16 @@ from meshc.cli.options import common_options, terminal
     type=click.Path(path_type=Path),
     help="Folder with a variant of the sample. Default: the sample that comes along.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["file", "grpc"]),
+    default="file",
+    show_default=True,
+    help="How Envoys get their resources: from files, by an agent on each host, or from meshc "
+    "serve, which is stopped and started again on the way.",
+)
 @common_options
-def command(keep: bool, specs: Path | None) -> int:
+def command(keep: bool, specs: Path | None, mode: str) -> int:
     """Run a mesh of real Envoys on this machine and show it working.
 
     Each host is a loopback address of its own with an Envoy and a small application. A host is
@@ -26,4 +34,5 @@ def command(keep: bool, specs: Path | None) -> int:
     """
     from meshc.demo import DemoOptions, run_demo  # noqa: PLC0415, start-up time
 
-    return run_demo(DemoOptions(keep=keep, specs=specs), terminal().say)
+    options = DemoOptions(keep=keep, specs=specs, is_dynamic=mode == "grpc")
+    return run_demo(options, terminal().say)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,9 @@ from meshc.artifact.store import DirectoryStore
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.generations import digests_of, generation_of
-from meshc.delivery.agent.prepare import prepare
-from meshc.delivery.agent.settings import AgentSettings
-from meshc.delivery.agent.status import read_status
 from meshc.delivery.agent.swap import read_files
+from meshc.delivery.xds.rewrite import XDS_CLUSTER
+from meshc.demo.channel import Wanted
 from meshc.demo.errors import DemoError
 from meshc.diagnostics.render import render_text
 from meshc.pipeline import BuildOptions, build
@@ -27,14 +25,12 @@ if TYPE_CHECKING:
 
     from meshc.artifact.store import NodeBundle
     from meshc.delivery.agent.configuration import Configuration
-    from meshc.delivery.agent.generations import Generation
+    from meshc.demo.channel import Channel, Places
     from meshc.demo.processes import Processes
 
 _START_LIMIT_S = 20.0
 _DELIVERY_LIMIT_S = 60.0
 _PAUSE_S = 0.02
-_STUCK = ("quarantined", "held", "failing", "envoy-down")
-"""States of an agent in which somebody has to act before it goes on."""
 _HTTP_OPTIONS = "typed_extension_protocol_options"
 
 Address = tuple[str, int]
@@ -109,23 +105,18 @@ class Applied:
 class DemoMesh:
     """Compiles, starts and changes a mesh, by the same functions and programs as everybody."""
 
-    def __init__(self, folder: Path, envoy: Path, processes: Processes) -> None:
-        self.specs = folder / "specs"
-        self._built = folder / "built"
-        self._published = folder / "out"
-        self._hosts = folder / "hosts"
+    def __init__(self, places: Places, envoy: Path, processes: Processes, channel: Channel) -> None:
+        self.specs = places.specs
+        self._places = places
         self._envoy = envoy
         self._processes = processes
+        self._channel = channel
         self.hosts: dict[str, Host] = {}
-
-    def directory(self, node: str) -> Path:
-        """Directory of a host: its files, its logs."""
-        return self._hosts / node
 
     def compile(self) -> dict[str, NodeBundle]:
         """Build the specs, judged by Envoy; raises DemoError where they are wrong."""
-        self._build(self._built, self._envoy)
-        store = DirectoryStore(self._built)
+        self._build(self._places.built, self._envoy)
+        store = DirectoryStore(self._places.built)
         return {name: store.node(name) for name in store.manifest().nodes}
 
     def _build(self, out: Path, envoy: Path | None) -> None:
@@ -136,101 +127,99 @@ class DemoMesh:
             raise DemoError("the specs are wrong, so nothing was delivered:\n" + text.rstrip())
 
     def start(self, bundles: dict[str, NodeBundle]) -> None:
-        """Start hosts, each with Envoy and agent, after making sure that addresses are free."""
+        """Start hosts, after making sure that addresses are free."""
         hosts = {name: Host.from_bundle(bundle) for name, bundle in bundles.items()}
         for host in hosts.values():
             for address, purpose in host.addresses.items():
-                _refuse_busy(address, f'host "{host.node}" ({purpose})')
-        drain_time = DirectoryStore(self._built).manifest().data["drain_time"]
+                refuse_busy(address, f'host "{host.node}" ({purpose})')
+        if self._channel.is_first:
+            self.publish()
+        self._channel.open()
+        drain_s = math.ceil(float(self._places.drain_time().removesuffix("s")))
         command = [
             *(str(self._envoy), "-c", "bootstrap.json"),
             *("--concurrency", "1", "--disable-hot-restart"),
-            *("--drain-time-s", str(math.ceil(float(str(drain_time).removesuffix("s"))))),
+            *("--drain-time-s", str(drain_s)),
         ]
         for name, host in hosts.items():
-            prepare(self._settings(name, self._built))
+            self._channel.equip(bundles[name])
             self._processes.start_application(host.order())
-            self._processes.start("Envoy", name, command, self.directory(name))
+            self._processes.start("Envoy", name, command, self._places.host(name))
             self.hosts[name] = host
         for host in hosts.values():
             self._await_ready(host)
         for name in hosts:
-            self._processes.start("agent", name, self._agent(name), self.directory(name))
+            self._channel.attend(name)
 
     def publish(self) -> None:
-        """Put what was built where the agents look; what is right there already is not touched."""
-        self._build(self._published, None)  # judged when it was built
+        """Put what was built where agents or the server look; what is right there stays as is."""
+        self._build(self._places.published, None)  # judged when it was built
 
     def apply(self) -> Applied:
-        """Build, start hosts that are new, publish, and wait for the agents.
+        """Build, start hosts that are new, publish, and wait until all Envoys run it.
 
         A host that was taken out keeps running, as requests that are on their way to it still
-        need it; its agent finds itself without files and leaves everything as it is.
+        need it: whoever delivers to it finds it without files and leaves everything as it is.
         """
         started = time.monotonic()
         bundles = self.compile()
+        wanted = self._wanted(bundles)
         new = {name: bundle for name, bundle in bundles.items() if name not in self.hosts}
-        self.start(new)  # before anybody is told to call them
-        wanted = {name: generation_of(digests_of(bundle.files)) for name, bundle in bundles.items()}
-        has_changed = bool(new) or any(
-            self._delivered(name) != generation for name, generation in wanted.items()
+        has_changed = bool(new) or not all(
+            self._channel.is_delivered(name, wanted) for name in bundles
         )
+        if new:
+            self.start(new)  # before anybody is told to call them, where that can be
         self.publish()
-        for name, generation in wanted.items():
-            self._await_delivered(name, generation)
+        self._await_all(wanted)
         return Applied(
             has_changed=has_changed, nodes=len(bundles), seconds=time.monotonic() - started
         )
 
-    def _settings(self, node: str, source: Path) -> AgentSettings:
-        """Return what a host's agent is told; the build was judged by the same Envoy already."""
-        target = self.directory(node)
-        return AgentSettings(
-            node=node, source=str(source), target=target, state=target / ".agent", envoy="none"
+    def await_all(self) -> None:
+        """Wait until all Envoys are known to run what was built last."""
+        store = DirectoryStore(self._places.built)
+        bundles = {name: store.node(name) for name in store.manifest().nodes}
+        self._await_all(self._wanted(bundles))
+
+    def _wanted(self, bundles: dict[str, NodeBundle]) -> Wanted:
+        return Wanted(
+            build=DirectoryStore(self._places.built).manifest().generation,
+            nodes={name: generation_of(digests_of(one.files)) for name, one in bundles.items()},
         )
 
-    def _agent(self, node: str) -> list[str]:
-        told = self._settings(node, self._published)
-        return [
-            *(sys.executable, "-m", "meshc", "agent", "run"),
-            *("--node", node, "--source", told.source, "--target", str(told.target)),
-            *("--envoy", told.envoy),
-        ]
+    def _await_all(self, wanted: Wanted) -> None:
+        for name in wanted.nodes:
+            self._await_delivered(name, wanted)
 
-    def say_of(self, node: str) -> str:
-        """Return the first line of an agent's status."""
-        return str(self._status(node).get("summary", "its agent has said nothing so far"))
-
-    def _status(self, node: str) -> dict[str, Any]:
-        return read_status(self._settings(node, self._published).state) or {}
-
-    def _delivered(self, node: str) -> str | None:
-        """Return the generation that a host's Envoy runs, as its agent knows."""
-        status = self._status(node)
-        delivered = status.get("delivered")
-        return delivered["generation"] if delivered and status["confirmed"] else None
-
-    def _await_delivered(self, node: str, generation: Generation) -> None:
-        """Wait until an agent says that Envoy runs this generation; raises where it cannot."""
+    def _await_delivered(self, node: str, wanted: Wanted) -> None:
+        """Wait until a host's Envoy is known to run this; raises where it cannot."""
         limit = time.monotonic() + _DELIVERY_LIMIT_S
-        while self._delivered(node) != generation:
+        while not self._channel.is_delivered(node, wanted):
             self._processes.check()
-            status = self._status(node)
-            desired = status.get("desired") or {}
-            is_stuck = status.get("state") in _STUCK and desired.get("generation") == generation
-            if is_stuck or time.monotonic() > limit:
-                raise DemoError(f'the agent of "{node}" says: {self.say_of(node)}')
+            problem = self._channel.problem_of(node, wanted)
+            if not problem and time.monotonic() > limit:
+                problem = self._channel.say_of(node)
+            if problem:
+                raise DemoError(problem)
             time.sleep(_PAUSE_S)
 
     def traces(self) -> dict[str, object]:
         """Everything that moves if anything is delivered: files on disk, reads by each Envoy."""
         found: dict[str, object] = {}
         for name, host in self.hosts.items():
-            for path in read_files(self.directory(name)):
-                status = (self.directory(name) / path).stat()
+            place = self._places.host(name)
+            for path in read_files(place):
+                status = (place / path).stat()
                 found[f"{name}/{path}"] = (status.st_ino, status.st_mtime_ns)
-            for counter, value in EnvoyAdmin(host.admin).update_attempts().items():
-                found[f"{name} {counter}"] = value
+            found |= _by_host(name, EnvoyAdmin(host.admin).update_attempts())
+        return found | self.updates()
+
+    def updates(self) -> dict[str, object]:
+        """How often each Envoy has taken over something, of each subscription."""
+        found: dict[str, object] = {}
+        for name, host in self.hosts.items():
+            found |= _by_host(name, EnvoyAdmin(host.admin).update_successes())
         return found
 
     def _await_ready(self, host: Host) -> None:
@@ -248,6 +237,15 @@ class DemoMesh:
             f'the Envoy of "{host.node}" accepts nothing at {_shown(host.accepts)}; '
             f"its last words:\n{self._processes.last_words('Envoy', host.node)}"
         )
+
+
+def _by_host(node: str, counters: dict[str, int]) -> dict[str, object]:
+    """Name counters by host, without those of looking up where the server is."""
+    return {
+        f"{node} {counter}": value
+        for counter, value in counters.items()
+        if not counter.startswith(f"cluster.{XDS_CLUSTER}.")
+    }
 
 
 def _by_service(files: Configuration, prefix: str) -> dict[str, Address]:
@@ -268,7 +266,7 @@ def _shown(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _refuse_busy(address: Address, purpose: str) -> None:
+def refuse_busy(address: Address, purpose: str) -> None:
     """Raise DemoError where an address cannot be listened at."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     error: OSError | None = None

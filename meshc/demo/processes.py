@@ -32,7 +32,7 @@ class Processes:
         self._applications: subprocess.Popen[bytes] | None = None
 
     def start(self, what: str, node: str, command: Sequence[str], cwd: Path) -> None:
-        """Start a node's Envoy or agent; what it says goes to a file in its directory."""
+        """Start a program of a node, or of all; what it says goes to a file in its directory."""
         log = cwd / f"{what.lower()}.log"
         tied = [sys.executable, "-I", "-S", str(_HERE / "tied.py"), str(os.getpid())]
         with log.open("wb") as stream, self._signals.held():
@@ -45,6 +45,16 @@ class Processes:
                 start_new_session=True,  # Ctrl-C is for the demonstration, which then ends them
             )
             self._programs[what, node] = (process, log)
+
+    def has(self, what: str, node: str) -> bool:
+        """Whether it was started, and not ended since."""
+        return (what, node) in self._programs
+
+    def end(self, what: str, node: str) -> None:
+        """End one program, and wait until it has ended."""
+        process, _ = self._programs.pop((what, node))
+        process.terminate()
+        _end(process)
 
     def start_application(self, order: dict[str, Any]) -> None:
         """Start a sample application; returns once it listens."""
@@ -89,7 +99,7 @@ class Processes:
 
     def stop(self) -> None:
         """End everything, the applications last, and wait until it has ended."""
-        for kind in ("agent", "Envoy"):  # an agent would notice that its Envoy ends
+        for kind in ("agent", "server", "Envoy"):  # an agent would notice that its Envoy ends
             running = [one for (what, _), (one, _) in self._programs.items() if what == kind]
             for process in running:
                 process.terminate()

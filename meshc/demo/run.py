@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshc.delivery.errors import DeliveryError
+from meshc.demo.agents import Agents
+from meshc.demo.channel import Places
 from meshc.demo.errors import DemoError
 from meshc.demo.mesh import DemoMesh, Host
 from meshc.demo.processes import Processes
 from meshc.demo.sample import OUT, sample_specs, without_host
+from meshc.demo.server import Server
 from meshc.demo.signals import Interrupted, Signals
 from meshc.demo.traffic import SteadyTraffic, ask_once, ask_store
 from meshc.diagnostics.errors import EnvoyError, SourceError
 from meshc.validate.find_envoy import find_envoy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from meshc.demo.mesh import Applied
 
@@ -37,11 +40,12 @@ class DemoOptions:
     """What the demonstration may be told.
 
     ``keep`` leaves the mesh running at the end; ``specs`` is a folder to use in place of the
-    sample, copied and never changed.
+    sample, copied and never changed; ``is_dynamic`` lets a server take the agents' place.
     """
 
     keep: bool = False
     specs: Path | None = None
+    is_dynamic: bool = False
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None]) -> int:
@@ -62,9 +66,11 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> int:
         with signals.held():
             folder = Path(tempfile.mkdtemp(prefix="meshc-demo-"))
         processes = Processes(folder, signals)
+        places = Places(folder)
         try:
-            _copy_specs(options.specs or sample_specs(), folder / "specs")
-            story = _Story(DemoMesh(folder, envoy, processes), processes, say)
+            _copy_specs(options.specs or sample_specs(), places.specs)
+            channel = (Server if options.is_dynamic else Agents)(places, processes)
+            story = _Story(DemoMesh(places, envoy, processes, channel), channel, processes, say)
             return story.tell(keep=options.keep)
         except Interrupted as ending:
             say("")
@@ -86,10 +92,18 @@ def _copy_specs(source: Path, target: Path) -> None:
 class _Story:
     """Tells the steps one after the other; what is not as expected is said and remembered."""
 
-    def __init__(self, mesh: DemoMesh, processes: Processes, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        mesh: DemoMesh,
+        channel: Agents | Server,
+        processes: Processes,
+        say: Callable[[str], None],
+    ) -> None:
         self._mesh = mesh
+        self._channel = channel
         self._processes = processes
         self._say = say
+        self._step = 0
         self._is_as_expected = True
         self._front: Host | None = None
 
@@ -110,6 +124,8 @@ class _Story:
             self._take_out(specs, without_host(complete, OUT), traffic)
             self._apply_again(traffic)
             self._put_back(specs, complete, traffic)
+            if isinstance(self._channel, Server):
+                self._do_without(self._channel, traffic)
         self._tally(traffic)
         if keep:
             self._keep_running()
@@ -117,9 +133,7 @@ class _Story:
 
     def _start(self) -> None:
         started = time.monotonic()
-        self._title(
-            "1. A mesh comes up: a host is a loopback address with Envoy, agent, application"
-        )
+        self._title(f"A mesh comes up: a host is a loopback address with {self._channel.programs}")
         bundles = self._mesh.compile()
         if OUT not in bundles or "front1" not in bundles:
             raise DemoError(
@@ -127,7 +141,7 @@ class _Story:
                 hint="change copies of the sample, or run it without --specs",
             )
         self._mesh.start(bundles)
-        self._mesh.apply()  # to have every agent's word that its Envoy runs this
+        self._mesh.apply()  # to have somebody's word that every Envoy runs this
         self._front = self._mesh.hosts["front1"]
         if not {"app", "store"} <= set(self.front.calls):
             raise DemoError('"front1" of the demo must depend on "app" and "store"')
@@ -137,7 +151,7 @@ class _Story:
         self._line(f"compiled, judged by Envoy, started in {time.monotonic() - started:.1f} s")
 
     def _take_turns(self) -> None:
-        self._title("2. Calls to front are answered in turn by the hosts of app")
+        self._title("Calls to front are answered in turn by the hosts of app")
         host, port = self.front.accepts
         self._line(f"$ curl http://{host}:{port}/")
         answers = [ask_once(self.front.accepts) for _ in range(_SHOWN_CALLS)]
@@ -157,30 +171,39 @@ class _Story:
         traffic.await_more(_STEADY_REQUESTS, self._processes.check)
 
     def _take_out(self, specs: Path, text: str, traffic: SteadyTraffic) -> None:
-        self._title(f"3. {OUT} is taken out of app.yaml, and the specs are applied")
+        self._title(f"{OUT} is taken out of app.yaml, and the specs are applied")
         specs.write_text(text, encoding="utf-8")
         self._apply(expected=True)
-        self._line(f"front1's agent says: {self._mesh.say_of('front1')}")
+        self._line(self._channel.say_of("front1"))
         self._count_answers(["myapp1"], traffic)
 
     def _apply_again(self, traffic: SteadyTraffic) -> None:
-        self._title("4. The same specs are applied once more")
+        self._title("The same specs are applied once more")
         before = self._mesh.traces()
         self._apply(expected=False)
-        after = self._mesh.traces()
-        moved = sorted(
-            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
-        )
-        self._expect(not moved, f"that nothing moves, but: {', '.join(moved)}")
-        if not moved:
-            self._line(f"nothing moved: {len(before)} files and counters are what they were")
+        self._expect_unmoved(before, self._mesh.traces(), "files and counters")
         traffic.await_more(_STEADY_REQUESTS, self._processes.check)
 
     def _put_back(self, specs: Path, text: str, traffic: SteadyTraffic) -> None:
-        self._title(f"5. {OUT} is put back, and the specs are applied")
+        self._title(f"{OUT} is put back, and the specs are applied")
         specs.write_text(text, encoding="utf-8")
         self._apply(expected=True)
         self._count_answers(["myapp1", OUT], traffic)
+
+    def _do_without(self, server: Server, traffic: SteadyTraffic) -> None:
+        self._title("The server is stopped, and started again")
+        before, failed = self._mesh.updates(), traffic.failed
+        server.stop()
+        traffic.await_more(_STEADY_REQUESTS, self._processes.check)
+        self._expect(traffic.failed == failed, "that traffic goes on without the server")
+        self._line("it is gone, and requests go on")
+        server.open()
+        self._mesh.await_all()
+        sent = sum(server.responses().values())
+        self._line(f"it is back, all hosts are connected to it: {sent} responses sent")
+        self._expect(sent == 0, "that nothing is sent to who has it")
+        self._expect_unmoved(before, self._mesh.updates(), "counters")
+        traffic.await_more(_STEADY_REQUESTS, self._processes.check)
 
     def _apply(self, *, expected: bool) -> None:
         applied = self._mesh.apply()
@@ -214,10 +237,8 @@ class _Story:
         self._line(f"curl http://{host}:{port}/")
         self._line(f"curl http://{self.front.admin}/clusters      what front's Envoy knows")
         self._line(f"edit {self._mesh.specs}/app.yaml      a change is applied when it is saved")
-        self._line(f"meshc agent status --target {self._mesh.directory('front1')}")
-        self._line(
-            f"look into {self._mesh.directory('front1')}      Envoy's files, the logs of both"
-        )
+        for command in self._channel.commands("front1"):
+            self._line(command)
         self._say("End it with Ctrl-C.")
         while True:
             time.sleep(_POLL_S)
@@ -246,9 +267,20 @@ class _Story:
             self._is_as_expected = False
             self._line(f"NOT AS EXPECTED: this step expects {what}")
 
+    def _expect_unmoved(
+        self, before: Mapping[str, object], after: Mapping[str, object], what: str
+    ) -> None:
+        moved = sorted(
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        )
+        self._expect(not moved, f"that nothing moves, but: {', '.join(moved)}")
+        if not moved:
+            self._line(f"nothing moved: {len(before)} {what} are what they were")
+
     def _title(self, text: str) -> None:
+        self._step += 1
         self._say("")
-        self._say(text)
+        self._say(f"{self._step}. {text}")
 
     def _line(self, text: str) -> None:
         self._say(f"   {text}")

@@ -20,7 +20,7 @@ import pytest
 import meshc.demo.run
 from meshc.demo import DemoOptions, run_demo
 from meshc.demo.errors import DemoError
-from meshc.demo.mesh import _refuse_busy
+from meshc.demo.mesh import refuse_busy
 from meshc.diagnostics.errors import EnvoyError, SourceError
 from meshc.validate.find_envoy import find_envoy
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.demo, pytest.mark.envoy]
 
-LIMIT_S = 60
+LIMIT_S = 120
 PROGRAM = """
 import sys
 from pathlib import Path
 from meshc.demo import DemoOptions, run_demo
 from meshc.diagnostics.errors import MeshcError
-options = DemoOptions(keep="--keep" in sys.argv)
+options = DemoOptions(keep="--keep" in sys.argv, is_dynamic="--grpc" in sys.argv)
 try:
     sys.exit(run_demo(options, lambda text: print(text, flush=True)))
 except MeshcError as error:
@@ -164,6 +164,28 @@ def test_the_articles_journey_works_and_no_request_fails(demo: Demo) -> None:
     assert text.rstrip().endswith("Failed: 0")
 
 
+@pytest.mark.parametrize("demo", [("--grpc",)], indirect=True)
+def test_the_journey_works_on_a_server_and_goes_on_without_it(demo: Demo) -> None:
+    text = demo.end(expected=0)
+
+    assert re.findall(r"OK \(Changed=\w+\)", text) == [
+        "OK (Changed=true)",
+        "OK (Changed=false)",
+        "OK (Changed=true)",
+    ]
+    alone, both = re.findall(r"10 calls answered by: (.*)", text)
+    assert alone == "myapp1 10"
+    assert re.fullmatch(r"myapp1 \d, myapp2 \d", both)
+    assert re.search(r"the server says: OK: generation \w{12}, 4 nodes connected", text)
+    assert "it is back, all hosts are connected to it: 0 responses sent" in text
+    assert re.findall(r"nothing moved: (?:\d+) (.*) are what they were", text) == [
+        "files and counters",
+        "counters",
+    ]
+    assert "NOT AS EXPECTED" not in text
+    assert text.rstrip().endswith("Failed: 0")
+
+
 @pytest.mark.parametrize("line", ["1.", "front1", "3.", "5."])
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"]
@@ -269,7 +291,7 @@ def test_connections_left_over_from_an_envoy_do_not_make_its_address_busy() -> N
         accepted.close()  # the side that closes first keeps the address for a minute
         client.close()
 
-    _refuse_busy(address, "the next Envoy")
+    refuse_busy(address, "the next Envoy")
 
 
 def test_an_address_that_another_envoy_shares_is_busy() -> None:
@@ -280,7 +302,7 @@ def test_an_address_that_another_envoy_shares_is_busy() -> None:
         server.listen()
 
         with pytest.raises(DemoError, match="is in use"):
-            _refuse_busy(address, "the next Envoy")
+            refuse_busy(address, "the next Envoy")
 
 
 def test_without_envoy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,8 +146,15 @@ class EnvoyAdmin:
         return {name: _state(found, name) for name in wanted if f"{name}update_attempt" in found}
 
     def update_attempts(self) -> dict[str, int]:
-        """Ask how often each subscription has read its file."""
-        found = self._stats("filter=" + quote(r"\.update_attempt$"))
+        """Ask how often each subscription has read its file, or asked its server."""
+        return self._counters(r"\.update_attempt$")
+
+    def update_successes(self) -> dict[str, int]:
+        """Ask how often each subscription has taken something over."""
+        return self._counters(r"\.update_success$")
+
+    def _counters(self, pattern: str) -> dict[str, int]:
+        found = self._stats("filter=" + quote(pattern))
         return {name: value for name, value in found.items() if isinstance(value, int)}
 
     def warming(self) -> int:
