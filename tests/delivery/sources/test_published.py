@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import threading
@@ -214,6 +215,42 @@ def test_a_publisher_that_comes_while_another_is_at_work_in_a_folder_is_refused(
         publish(folder, NEW, NOW + 1)
 
     assert (folder / "index.json").read_bytes() == before
+
+
+class KilledError(BaseException):
+    """Nothing catches it: the publisher is gone."""
+
+
+def test_wherever_a_publisher_dies_hosts_read_old_or_new_and_the_next_ends_it(
+    folder: Path, tmp_path: Path, source: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+    for cut in range(100):
+        place = tmp_path / f"cut-{cut}"
+        shutil.copytree(folder, place)
+        left = iter(range(cut))
+
+        def counted(*names: Path, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise KilledError
+            rename(*names)
+
+        monkeypatch.setattr("meshc.delivery.publish.to_directory.os.rename", counted)
+        is_over = False
+        try:
+            publish(place, NEW, NOW + 1)
+            is_over = True
+        except KilledError:
+            pass
+        monkeypatch.undo()
+
+        assert files(source(place)) in [OLD.files("a"), NEW.files("a")]
+        publish(place, NEW, NOW + 2)
+        assert files(source(place)) == NEW.files("a")
+        if is_over:
+            break
+    assert is_over
+    assert cut > 5
 
 
 def test_what_a_killed_publisher_was_writing_goes_with_the_next(folder: Path) -> None:
