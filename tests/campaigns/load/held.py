@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WARM_UP = 0.25
-"""The share of a run that does not count: caches fill, and the heap finds its size."""
+WARM_UP = 0.5
+"""The share of a run that does not count: caches fill, and the heap finds its size in steps."""
 _MOST_GROUPS = 120
 
 
@@ -23,18 +23,6 @@ class Held:
     memory: int
     descriptors: int
     threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """How something went on: medians of the first and the last tenth, and the steady part of it.
-
-    ``growth`` is what the whole run, warm-up left out, adds if it goes on as it mostly does.
-    """
-
-    first: float
-    last: float
-    growth: float
 
 
 def held_by(pid: int) -> Held:
@@ -48,11 +36,11 @@ def held_by(pid: int) -> Held:
     )
 
 
-def trend_of(values: Sequence[float]) -> Trend:
-    """Fit a line that single values do not bend: the median of the slopes between any two groups.
+def growth_of(values: Sequence[float]) -> float:
+    """Return what a run adds after its warm-up, by a slope that single values do not bend.
 
-    A group is the median of some values in a row, so what is held for the moment of a delivery
-    counts as little as a single step does.
+    It is the median of the slopes between any two groups of values in a row, so what is held for
+    the moment of a delivery counts as little as a single step does.
     """
     values = values[int(len(values) * WARM_UP) :]
     size = max(1, len(values) // _MOST_GROUPS)
@@ -61,12 +49,13 @@ def trend_of(values: Sequence[float]) -> Trend:
         for start in range(0, len(values) - size + 1, size)
     ]
     slope = statistics.median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in _pairs(groups))
-    tenth = max(1, len(values) // 10)
-    return Trend(
-        first=statistics.median(values[:tenth]),
-        last=statistics.median(values[-tenth:]),
-        growth=slope * (len(values) - 1),
-    )
+    return slope * (len(values) - 1)
+
+
+def by_tenths(values: Sequence[float]) -> list[float]:
+    """Return the medians of ten parts of a run, in which a slope and a step look different."""
+    size = max(1, len(values) // 10)
+    return [statistics.median(values[at : at + size]) for at in range(0, size * 10, size)]
 
 
 def _pairs(
