@@ -315,6 +315,35 @@ def test_other_meshes_and_other_entries_are_not_touched(registrar: Registrar) ->
     client.catalog_deregister(registrar.name("web1"))
 
 
+def test_checks_that_others_made_stay_when_a_host_changes(registrar: Registrar) -> None:
+    """Programs such as consul-esm check nodes without an agent, and write what they find."""
+    registrar.run("sync")
+    name, service = registrar.name("app1"), f"meshc:{registrar.mesh.name}:service:app:app1"
+    check = {"CheckID": "theirs", "Name": "theirs", "Status": "critical", "ServiceID": service}
+    registrar.client.catalog_register(
+        {"Node": name, "SkipNodeUpdate": True, "Check": {"Node": name, **check}}
+    )
+    registrar.mesh.put("app", "app1", "10.0.0.9")
+
+    assert registrar.run("sync").code == 0
+
+    (found,) = registrar.client.health_service(
+        "app", filter_expression=f'Node.Node == "{name}"'
+    ).value
+    assert found["Service"]["Address"] == "10.0.0.9"
+    assert [one["CheckID"] for one in found["Checks"]] == ["theirs"]
+
+
+def test_ipv6_is_registered_as_it_is_and_shown_in_brackets(registrar: Registrar) -> None:
+    registrar.mesh.put("app", "app1", "fd00::1")
+
+    answer = registrar.run("sync")
+
+    assert "app [fd00::1]:8000, envoy-admin [fd00::1]:9901" in answer.out
+    own = f"meshc:{registrar.mesh.name}:service:app:app1"
+    assert registrar.services(registrar.name("app1"))[own] == ("app", "fd00::1", 8000)
+
+
 def test_a_node_of_somebody_else_is_not_taken_over(registrar: Registrar) -> None:
     name = registrar.name("app1")
     registrar.client.catalog_register({"Node": name.upper(), "Address": "10.7.7.7"})
