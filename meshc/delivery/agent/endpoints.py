@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import is_health_path
+from meshc.artifact.layout import endpoints_path, is_health_path
 from meshc.delivery.agent.swap import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from meshc.artifact.store import NodeBundle
     from meshc.delivery.agent.generations import Generations
@@ -96,12 +96,13 @@ class Endpoints:
             narrower.close()
 
 
-def told_shortly(described: Iterable[Mapping[str, Any]]) -> str:
-    """Say in a few words what is used of dependencies."""
+def told_shortly(described: Iterable[Mapping[str, Any]], written: Container[str]) -> str:
+    """Say in a few words what is used of the dependencies whose files were written."""
     return "; ".join(
         f"{one['service']} for {one['consumer']}: {one['used']} of {one['known']}"
         + (", too few pass" if one["panic"] else "")
         for one in described
+        if endpoints_path(one["service"], one["consumer"]) in written
     )
 
 

@@ -226,7 +226,7 @@ class Jobs:
             is_untidy=bool(result.left_clusters),
             needs_restart=result.needs_restart,
             has_changed=result.has_changed,
-            endpoints=told_shortly(self._endpoints.described()) if job.is_renewal else "",
+            endpoints=told_shortly(self._endpoints.described(), result.written),
             admin=admin,
         )
 
