@@ -93,7 +93,7 @@ def test_every_link_of_the_page_leads_somewhere(link: str) -> None:
 
 
 def test_every_link_within_the_page_leads_to_a_heading() -> None:
-    headings = re.findall(r"^## (.*)$", TEXT, flags=re.MULTILINE)
+    headings = re.findall(r"^##+ (.*)$", TEXT, flags=re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
 
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors

@@ -88,6 +88,22 @@ def test_each_reader_of_consul_has_a_token_of_its_own(services: dict[str, Any]) 
     }
 
 
+def test_whatever_ends_by_itself_is_waited_for_until_it_has(services: dict[str, Any]) -> None:
+    """Else `docker compose up --wait` takes its end for a failure."""
+    once = {name for name, one in services.items() if one["restart"] == "no"}
+
+    awaited = {
+        name
+        for one in services.values()
+        for name, needed in one.get("depends_on", {}).items()
+        if needed["condition"] == "service_completed_successfully"
+    }
+
+    assert once == awaited
+    prepared = {f"{host}-prepare" for host in HOSTS}
+    assert once == {"tokens", "build", "publish", "register"} | prepared
+
+
 def test_everything_that_is_mounted_is_there(services: dict[str, Any]) -> None:
     for one in services.values():
         for volume in one.get("volumes", []):

@@ -188,15 +188,21 @@ def test_rules_are_evaluated_and_a_mesh_that_is_well_raises_no_alert(watched: Wa
 
 @pytest.mark.parametrize("path", dashboards.FILES, ids=lambda path: path.stem)
 def test_every_query_of_a_dashboard_returns_data(watched: Watched, path: Path) -> None:
-    make_traffic(watched.sample)
     board = dashboards.load(path)
+    empty: list[dashboards.Query] = []
 
-    empty = [
-        query
-        for query in dashboards.queries(board)
-        if not watched.prometheus.numbers(query.expression)
-    ]
+    def is_full() -> bool:
+        make_traffic(watched.sample)
+        empty[:] = [
+            query
+            for query in dashboards.queries(board)
+            if not watched.prometheus.numbers(query.expression)
+        ]
+        return not empty
 
+    # Envoy adds to its histograms every five seconds only.
+    with contextlib.suppress(pytest.fail.Exception):
+        until(is_full, "data for every query")
     assert empty == []
 
 
