@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from meshc.delivery.agent.admin import SubscriptionState
 from meshc.delivery.errors import AdminError, EnvoyGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from meshc.delivery.agent.admin import EnvoyAdmin
     from meshc.delivery.agent.configuration import Subscription
@@ -23,6 +23,9 @@ _LONGEST_PAUSE_S = 0.05
 _SHARE = 0.01
 _DEAR_S = 0.005
 _LONGEST_REST_S = 0.2
+_MOST_AT_ONCE = 32
+"""Subscriptions in one question: Envoy takes 60 KiB of it, and looks for each of them."""
+_BASELINE_S = 1.0
 
 
 class Outcome(enum.Enum):
@@ -87,8 +90,47 @@ def judge_all(
     return Outcome.ACCEPTED if found and None not in found else None
 
 
+class Baseline:
+    """What subscriptions say before a delivery's first rename, asked for all at once.
+
+    Each is good for one rename, and that soon: whatever is counted later than it was asked for is
+    put down to that rename.
+    """
+
+    def __init__(
+        self, states: Mapping[Subscription, SubscriptionState], names: set[Subscription]
+    ) -> None:
+        self._states = states
+        self._names = names
+        self._asked_at = time.monotonic()
+
+    @classmethod
+    def of(cls, admin: EnvoyAdmin, subscriptions: Iterable[Subscription]) -> Self:
+        """Ask, where that are not too many for one question; who is not known here asks later."""
+        names = set(subscriptions)
+        if not names or len(names) > _MOST_AT_ONCE:
+            return cls({}, set())
+        try:
+            return cls(admin.states(sorted(names)), names)
+        except AdminError:
+            return cls({}, set())
+
+    def take(
+        self, subscriptions: Collection[Subscription]
+    ) -> Mapping[Subscription, SubscriptionState] | None:
+        """Return what some said, once; None where they have to be asked."""
+        is_known = self._names.issuperset(subscriptions)
+        self._names.difference_update(subscriptions)
+        if not is_known or time.monotonic() > self._asked_at + _BASELINE_S:
+            return None
+        return {name: self._states[name] for name in subscriptions if name in self._states}
+
+
 class Watch:
-    """Looks at the subscriptions to a file before a rename and after it."""
+    """Looks at the subscriptions to a file before a rename and after it.
+
+    ``before`` is what they said just now, where that is known.
+    """
 
     def __init__(
         self,
@@ -96,12 +138,16 @@ class Watch:
         subscriptions: Collection[Subscription],
         version: str,
         patience: Patience,
+        *,
+        before: Mapping[Subscription, SubscriptionState] | None = None,
     ) -> None:
         self._admin = admin
         self._names = subscriptions
         self._version = version
         self._patience = patience
-        self._before = patiently(lambda: admin.states(subscriptions), patience)
+        if before is None:
+            before = patiently(lambda: admin.states(subscriptions), patience)
+        self._before = before
 
     def wait(self) -> Outcome:
         """Wait for the outcome of a rename that has just been made.

@@ -13,21 +13,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Never, assert_never
 
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
-from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
-from meshc.delivery.agent.configuration import Configuration, read_configuration, version_of
+from meshc.delivery.agent.configuration import version_of
 from meshc.delivery.agent.confirm import Outcome, Patience, Watch, await_zero, patiently
 from meshc.delivery.agent.haste import Haste, unhurried
-from meshc.delivery.agent.host_files import expected_of, stale_among
+from meshc.delivery.agent.outset import stale_files, survey
 from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
-from meshc.delivery.agent.swap import file_at, put_file, read_files, remove_file, sole_writer
+from meshc.delivery.agent.swap import file_at, put_file, remove_file, sole_writer
 from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from meshc.artifact.store import NodeBundle
-    from meshc.delivery.agent.admin import ServerInfo
+    from meshc.delivery.agent.admin import EnvoyAdmin, ServerInfo
+    from meshc.delivery.agent.configuration import Configuration
+    from meshc.delivery.agent.confirm import Baseline
+    from meshc.delivery.agent.outset import Outset
     from meshc.delivery.agent.steps import Step
 
 _PATIENCE = Patience()
@@ -56,13 +58,15 @@ def deliver(
     patience: Patience = _PATIENCE,
     admin: EnvoyAdmin | None = None,
     info: ServerInfo | None = None,
+    outset: Outset | None = None,
     haste: Callable[[], Haste] = unhurried,
 ) -> DeliveryResult:
     """Bring a bundle under the Envoy that runs on a directory; returns once Envoy has confirmed.
 
     Where Envoy runs exactly these files already, nothing is touched.  ``admin`` is found in the
     bootstrap that Envoy was started with, unless it is given; ``info`` is what it has just said
-    about itself, so that it need not be asked again.  Once ``haste`` says so, nothing that can be
+    about itself, so that it need not be asked again; ``outset`` is what a survey for this delivery
+    has just found, and is taken where it still holds.  Once ``haste`` says so, nothing that can be
     done later is waited for: clusters that draining listeners use are left,
     and what does not get warm is taken back.
 
@@ -72,53 +76,29 @@ def deliver(
     """
     started = time.monotonic()
     with sole_writer(directory):
-        old = read_configuration(read_files(directory), origin=f'"{directory}"')
-        new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
-        check_complete(new, bundle.node)
-        admin = admin or EnvoyAdmin(AdminAddress.from_bootstrap(old.bootstrap))
-        info = info or admin.server_info()
-        if info.node != bundle.node:
-            raise DeliveryError(
-                f'the Envoy at {admin.address} is node "{info.node}", not "{bundle.node}"',
-                hint="deliver each node's files to its own host",
-            )
-        stale = stale_files(old, admin.versions())
-        # What is draining matters only to clusters that shall go, and is dear to ask.
-        is_draining = bool(old.clusters.keys() - new.clusters.keys()) and admin.draining() > 0
-        steps = plan_steps(old, new, stale=stale, is_draining=is_draining)
+        if outset is None or not outset.holds(directory):
+            outset = survey(bundle, directory, admin=admin, info=info)
         delivery = _Delivery(
             directory=directory,
             node=bundle.node,
-            admin=admin,
+            admin=outset.admin,
             patience=patience,
-            drain_limit_s=info.drain_time_s + patience.drain_margin,
-            files=dict(old.files),
+            drain_limit_s=outset.info.drain_time_s + patience.drain_margin,
+            files=dict(outset.old.files),
+            baseline=outset.baseline,
             haste=haste,
         )
-        delivery.run(steps)
-        if steps:
-            delivery.run_overlooked(new)
+        delivery.run(outset.steps)
+        if outset.steps:
+            delivery.run_overlooked(outset.new)
     return DeliveryResult(
-        has_changed=bool(steps),
+        has_changed=bool(outset.steps),
         written=tuple(dict.fromkeys(delivery.written)),
         removed=tuple(delivery.removed),
         left_clusters=delivery.left_clusters,
-        needs_restart=old.files[BOOTSTRAP] != new.files[BOOTSTRAP],
+        needs_restart=outset.old.files[BOOTSTRAP] != outset.new.files[BOOTSTRAP],
         seconds=time.monotonic() - started,
     )
-
-
-def check_complete(new: Configuration, node: str) -> None:
-    """Refuse a bundle that could not be confirmed, before anything is touched."""
-    for path in new.watchers(new.clusters, new.listeners):
-        if path not in new.files:
-            raise DeliveryError(f'the bundle of "{node}" refers to "{path}" and does not have it')
-        version_of(new.files[path], path)
-
-
-def stale_files(there: Configuration, versions: Mapping[str, str]) -> frozenset[str]:
-    """Files that lie on disk and that Envoy says it does not run."""
-    return stale_among(expected_of(there), versions)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,6 +111,7 @@ class _Delivery:
     patience: Patience
     drain_limit_s: float
     files: dict[str, bytes]
+    baseline: Baseline
     haste: Callable[[], Haste] = unhurried
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -192,7 +173,7 @@ class _Delivery:
         for _ in range(1 + self.patience.nudges):
             watch = None
             if step.subscriptions:
-                watch = Watch(self.admin, step.subscriptions, version_of(data), self.patience)
+                watch = self._watch(step, data)
             self._replace(step.path, data)
             if watch is None:
                 return outcome
@@ -200,6 +181,15 @@ class _Delivery:
             if outcome is not Outcome.MISSED:
                 break
         return outcome
+
+    def _watch(self, step: Put, data: bytes) -> Watch:
+        return Watch(
+            self.admin,
+            step.subscriptions,
+            version_of(data),
+            self.patience,
+            before=self.baseline.take(step.subscriptions),
+        )
 
     def _replace(self, path: str, data: bytes) -> None:
         """Put bytes into place; ``files`` is right even if the disk refuses half of that.

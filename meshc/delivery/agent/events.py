@@ -44,12 +44,13 @@ class Ticked:
 class Fetched:
     """The source's generation is stored; the same as before where nothing has changed.
 
-    ``order`` is that of its publication, as far as the source has orders; ``clock_ms`` the time
-    of day at which it came.
+    ``build`` is the one that it came with, where it is another one; ``order`` that of its
+    publication, as far as the source has orders; ``clock_ms`` the time of day at which it came.
     """
 
     at: float
     generation: str
+    build: str = ""
     order: int | None = None
     clock_ms: int = 0
 

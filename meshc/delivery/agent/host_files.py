@@ -25,11 +25,18 @@ Traces = dict[str, tuple[int, int, int]]
 def why_not_startable(files: Mapping[str, bytes], node: str) -> str:
     """Return why an Envoy could not start with these files as this node; empty: it could."""
     try:
-        there = read_configuration(files, origin="the target")
+        return why_no_start(read_configuration(files, origin="the target"), node)
+    except DeliveryError as error:
+        return error.message
+
+
+def why_no_start(there: Configuration, node: str) -> str:
+    """Return why an Envoy could not start with this set as this node; empty: it could."""
+    try:
         for path in there.watchers(there.clusters, there.listeners):
-            if path not in files:
+            if path not in there.files:
                 return f'"{path}" is referred to and not there'
-            version_of(files[path], path)
+            version_of(there.files[path], path)
     except DeliveryError as error:
         return error.message
     named = there.bootstrap.get("node")

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from meshc.artifact.manifest import origin_of
 from meshc.artifact.store import NodeBundle
 from meshc.delivery.agent import events as ev
-from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.deliver import deliver
 from meshc.delivery.agent.endpoints import told_shortly
-from meshc.delivery.agent.generations import Generation, Generations, digests_of, generation_of
+from meshc.delivery.agent.generations import Generations, digests_of, generation_of
 from meshc.delivery.agent.guard import Bounds, check_size, check_whole, size_of, sizes
-from meshc.delivery.agent.host_files import traces_of, why_not_startable
+from meshc.delivery.agent.host_files import traces_of, why_no_start, why_not_startable
 from meshc.delivery.agent.inotify import RoomMemory
 from meshc.delivery.agent.ledger import Refusal
+from meshc.delivery.agent.outset import lying_in, survey
 from meshc.delivery.agent.probe import EnvoyProbe
+from meshc.delivery.agent.refusals import refusal_by, refusal_of
 from meshc.delivery.agent.sources import SourceError
 from meshc.delivery.agent.swap import read_files
 from meshc.delivery.agent.unconfirmed import deliver_unconfirmed
-from meshc.delivery.agent.validation import Validator, Verdict
+from meshc.delivery.agent.validation import Validator
 from meshc.delivery.errors import DeliveryError, EnvoyGoneError, RefusedError
 from meshc.delivery.materialize import materialize
 from meshc.diagnostics.errors import MeshcError
@@ -33,13 +34,14 @@ from meshc.diagnostics.errors import MeshcError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshc.delivery.agent.configuration import Configuration
+    from meshc.delivery.agent.deliver import DeliveryResult
     from meshc.delivery.agent.endpoints import Endpoints
+    from meshc.delivery.agent.guard import Size
     from meshc.delivery.agent.haste import Haste
+    from meshc.delivery.agent.outset import Lying, Outset
     from meshc.delivery.agent.settings import AgentSettings
     from meshc.delivery.agent.sources import Source
-
-_SHOWN_RESOURCES = 3
-_ROUTES = "rds-"
 
 
 @dataclass(slots=True)
@@ -47,6 +49,21 @@ class Facts:
     """What jobs have learnt and nobody decides upon; shown by status."""
 
     validation: str = ""
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A generation on its way from the source to Envoy, with what has been read for it so far.
+
+    ``chosen`` is the bundle with endpoints of some moment, and ``new`` and ``outset`` are about it.
+    """
+
+    generation: str
+    bundle: NodeBundle
+    chosen: NodeBundle
+    new: Configuration | None = None
+    lying: Lying | None = None
+    outset: Outset | None = None
 
 
 class Jobs:
@@ -69,7 +86,7 @@ class Jobs:
         self._validator = Validator(
             settings.state, settings.envoy, limit_s=settings.validation_limit
         )
-        self._at_hand: tuple[Generation, NodeBundle] | None = None
+        self._at_hand: _Candidate | None = None
         self._is_stored = True
         self._room = RoomMemory()
         self.probe = EnvoyProbe(settings, lambda files: endpoints.as_built(files, self.probe.good))
@@ -118,9 +135,9 @@ class Jobs:
             if generation != job.known:
                 self._is_stored = False
                 self._store.add(bundle, fetched=time.time())
-                self._at_hand = (generation, bundle)
+                self._at_hand = _Candidate(generation, bundle, bundle)
             self._is_stored = True
-            return self._fetched(generation)
+            return self._fetched(generation, bundle.generation)
         except MeshcError as error:
             return ev.FetchFailed(
                 at=time.monotonic(),
@@ -130,21 +147,23 @@ class Jobs:
                 luck=_luck(),
             )
 
-    def _fetched(self, generation: str) -> ev.Fetched:
+    def _fetched(self, generation: str, build: str = "") -> ev.Fetched:
         return ev.Fetched(
             at=time.monotonic(),
             generation=generation,
+            build=build,
             order=self._source.order,
             clock_ms=int(time.time() * 1000),
         )
 
     def _check(self, job: ev.Check) -> ev.Event:
-        bundle = self._bundle(job.generation)
-        if bundle is None:
+        candidate = self._candidate(job.generation)
+        if candidate is None:
             return ev.Lost(at=time.monotonic(), generation=job.generation)
+        self._at_hand = None
         try:
-            new = check_whole(bundle, self._settings.node)
-            chosen = self._endpoints.of(bundle)
+            new = check_whole(candidate.bundle, self._settings.node)
+            chosen = self._endpoints.of(candidate.bundle)
         except DeliveryError as error:
             return self._rejected(job.generation, Refusal(reason=error.message, at=time.time()))
         bounds = Bounds(
@@ -153,22 +172,38 @@ class Jobs:
             may_shrink=self._settings.allow_shrink or job.is_allowed,
             may_be_empty=self._settings.allow_empty or job.is_allowed,
         )
-        # Builds are compared: how many endpoints health leaves of them is another matter.
-        there = self._endpoints.as_built(read_files(self._target), self.probe.good)
-        before = sizes(there, origin=f'"{self._target}"')
-        reason = check_size(before, size_of(new), bounds)
+        lying = lying_in(self._target)
+        reason = check_size(self._size_as_built(lying), size_of(new), bounds)
         if reason is not None:
             return ev.Held(at=time.monotonic(), generation=job.generation, reason=reason)
-        return self._validated(job.generation, bundle, chosen)
+        event = self._validated(job.generation, candidate.bundle, chosen)
+        if isinstance(event, ev.Passed):
+            is_own = chosen is candidate.bundle
+            self._at_hand = replace(
+                candidate, chosen=chosen, new=new if is_own else None, lying=lying
+            )
+        return event
+
+    def _size_as_built(self, lying: Lying | None) -> Size | None:
+        """Count what lies in the target; None where that cannot be read.
+
+        Builds are compared: how many endpoints health leaves of them is another matter.
+        """
+        if lying is None:
+            return None
+        there = self._endpoints.as_built(lying.there.files, self.probe.good)
+        if there is lying.there.files:
+            return size_of(lying.there)
+        return sizes(there, origin=f'"{self._target}"')
 
     def _validated(self, generation: str, bundle: NodeBundle, chosen: NodeBundle) -> ev.Event:
         verdict = self._validator.judge(chosen)
         said = "refused: " if verdict.is_accepted is False else ""
         self.facts.validation = "accepted" if verdict.is_accepted else said + verdict.reason
         if verdict.is_accepted is False and self._endpoints.refuse(verdict.path, bundle):
-            return self._failed(generation, DeliveryError(_refusal_of(verdict, bundle).reason))
+            return self._failed(generation, DeliveryError(refusal_by(verdict, bundle).reason))
         if verdict.is_accepted is False:
-            return self._rejected(generation, _refusal_of(verdict, bundle))
+            return self._rejected(generation, refusal_by(verdict, bundle))
         if verdict.is_accepted is None and self._settings.require_validation:
             return ev.Failed(
                 at=time.monotonic(),
@@ -179,50 +214,94 @@ class Jobs:
             )
         return ev.Passed(at=time.monotonic(), generation=generation)
 
+    def look_ahead(self, generation: str) -> None:
+        """Look at what a delivery will start from, before it may begin.
+
+        There is time for that while the ledger is written down.  Whatever goes wrong, the delivery
+        finds out itself.
+        """
+        candidate = self._at_hand
+        if candidate is None or candidate.generation != generation or self._settings.unconfirmed:
+            return
+        lying = candidate.lying
+        if lying is not None and not why_no_start(lying.there, self._settings.node):
+            with suppress(DeliveryError):
+                candidate.outset = self._survey(candidate, lying)
+
+    def _survey(self, candidate: _Candidate, lying: Lying) -> Outset:
+        admin = self.probe.admin(lying.there.bootstrap)
+        return survey(
+            candidate.chosen,
+            self._target,
+            lying=lying,
+            new=candidate.new,
+            admin=admin,
+            info=self.probe.info_of(admin),
+        )
+
     def _deliver(self, job: ev.Deliver) -> ev.Event:
-        bundle = self._bundle(job.generation)
-        if bundle is None:
+        candidate = self._candidate(job.generation)
+        if candidate is None:
             return ev.Lost(at=time.monotonic(), generation=job.generation)
+        self._at_hand = None
         try:
-            return self._delivered(job, self._endpoints.of(bundle))
+            return self._delivered(job, self._chosen_now(candidate))
         except RefusedError as error:
             # Endpoints of the moment say nothing about the build; it is tried with those before.
-            if not error.is_answer or self._endpoints.refuse(error.path, bundle):
+            if not error.is_answer or self._endpoints.refuse(error.path, candidate.bundle):
                 return self._failed(job.generation, error)
             return self._rejected(
-                job.generation, refusal_of(error, bundle), is_restored=error.is_restored
+                job.generation,
+                refusal_of(error, candidate.bundle),
+                is_restored=error.is_restored,
             )
         except EnvoyGoneError as error:
             return self._take_back(job, error)
         except DeliveryError as error:
             return self._failed(job.generation, error)
 
-    def _delivered(self, job: ev.Deliver, bundle: NodeBundle) -> ev.Delivered:
-        files = read_files(self._target)
-        admin = ""
-        if why_not_startable(files, self._settings.node):
-            return self._lay_out(job.generation, bundle)
-        old = read_configuration(files, origin=f'"{self._target}"')
-        new = read_configuration(bundle.files, origin=f'the bundle of "{bundle.node}"')
-        if not self._settings.unconfirmed:
-            self._room.check(old, new)
-        if self._settings.unconfirmed:
-            result = deliver_unconfirmed(
-                bundle,
-                self._target,
-                wait_s=self._settings.unconfirmed_wait,
-                haste=self._haste,
-            )
+    def _chosen_now(self, candidate: _Candidate) -> _Candidate:
+        """Return a candidate with the endpoints of the moment."""
+        chosen = self._endpoints.of(candidate.bundle)
+        if chosen.files == candidate.chosen.files:
+            return candidate
+        return _Candidate(candidate.generation, candidate.bundle, chosen)
+
+    def _delivered(self, job: ev.Deliver, candidate: _Candidate) -> ev.Delivered:
+        outset = candidate.outset
+        if outset is None or not outset.holds(self._target):
+            lying = lying_in(self._target)
+            if lying is None or why_no_start(lying.there, self._settings.node):
+                return self._lay_out(candidate)
+            outset = None if self._settings.unconfirmed else self._survey(candidate, lying)
+        if outset is None:
+            return self._delivered_unasked(job, candidate)
+        self._room.check(outset.old, outset.new)
+        result = deliver(
+            candidate.chosen, self._target, admin=outset.admin, outset=outset, haste=self._haste
+        )
+        if result.left_clusters:
+            self._remember(None)
         else:
-            asked = self.probe.admin(old.bootstrap)
-            admin = str(asked.address)
-            info = self.probe.info_of(asked)
-            result = deliver(bundle, self._target, admin=asked, info=info, haste=self._haste)
-        self._remember(job.generation, bundle, is_exact=not result.left_clusters)
+            self._remember(candidate.generation, outset.new)
+        return self._told(job, result, admin=str(outset.admin.address))
+
+    def _delivered_unasked(self, job: ev.Deliver, candidate: _Candidate) -> ev.Delivered:
+        result = deliver_unconfirmed(
+            candidate.chosen,
+            self._target,
+            wait_s=self._settings.unconfirmed_wait,
+            haste=self._haste,
+        )
+        self._remember(None if result.left_clusters else candidate.generation)
+        return self._told(job, result)
+
+    def _told(self, job: ev.Deliver, result: DeliveryResult, *, admin: str = "") -> ev.Delivered:
+        """Say what a delivery has done; without an admin interface nobody has accepted it."""
         return ev.Delivered(
             at=time.monotonic(),
             generation=job.generation,
-            is_accepted=not self._settings.unconfirmed,
+            is_accepted=bool(admin),
             is_untidy=bool(result.left_clusters),
             needs_restart=result.needs_restart,
             has_changed=result.has_changed,
@@ -230,11 +309,11 @@ class Jobs:
             admin=admin,
         )
 
-    def _lay_out(self, generation: str, bundle: NodeBundle) -> ev.Delivered:
+    def _lay_out(self, candidate: _Candidate) -> ev.Delivered:
         """Put files where no Envoy could have been started so far."""
-        materialize(bundle, self._target)
-        self._remember(generation, bundle, is_exact=True)
-        return ev.Delivered(at=time.monotonic(), generation=generation, is_accepted=False)
+        materialize(candidate.chosen, self._target)
+        self._remember(candidate.generation)
+        return ev.Delivered(at=time.monotonic(), generation=candidate.generation, is_accepted=False)
 
     def _take_back(self, job: ev.Deliver, error: EnvoyGoneError) -> ev.Event:
         """End a delivery that an earlier process began, under an Envoy that does not run."""
@@ -248,25 +327,21 @@ class Jobs:
             materialize(bundle, self._target)
         except DeliveryError as problem:
             return self._failed(job.generation, problem)
-        self._remember(job.fallback, bundle, is_exact=True)
+        self._remember(job.fallback)
         return ev.Undone(at=time.monotonic(), generation=job.fallback)
 
-    def _remember(self, generation: str, bundle: NodeBundle, *, is_exact: bool) -> None:
-        self._at_hand = None
+    def _remember(self, generation: str | None, there: Configuration | None = None) -> None:
+        """Take what lies in the target for right; None: it is no whole generation."""
         self._endpoints.delivered()
-        traces = traces_of(self._target)
-        if is_exact:
-            self.probe.expect(generation, traces, bundle.files)
-        else:
-            self.probe.expect(None, traces)
+        self.probe.expect(generation, traces_of(self._target), there)
 
-    def _bundle(self, generation: str) -> NodeBundle | None:
-        if self._at_hand is not None and self._at_hand[0] == generation:
-            return self._at_hand[1]
-        return self._store.load(generation)
+    def _candidate(self, generation: str) -> _Candidate | None:
+        if self._at_hand is not None and self._at_hand.generation == generation:
+            return self._at_hand
+        bundle = self._store.load(generation)
+        return None if bundle is None else _Candidate(generation, bundle, bundle)
 
     def _rejected(self, generation: str, refusal: Refusal, *, is_restored: bool = True) -> ev.Event:
-        self._at_hand = None
         return ev.Rejected(
             at=time.monotonic(), generation=generation, refusal=refusal, is_restored=is_restored
         )
@@ -281,44 +356,6 @@ class Jobs:
             is_restored=error.is_restored,
             luck=_luck(),
         )
-
-
-def refusal_of(error: RefusedError, bundle: NodeBundle) -> Refusal:
-    """Say what was refused, and which line of which spec is behind it."""
-    names = error.resources or ((_resource_in(error.path),) if _resource_in(error.path) else ())
-    return Refusal(
-        reason=error.message,
-        path=error.path,
-        resource=", ".join(names[:_SHOWN_RESOURCES]),
-        place=_place(bundle, names),
-        at=time.time(),
-    )
-
-
-def _refusal_of(verdict: Verdict, bundle: NodeBundle) -> Refusal:
-    name = verdict.resource or _resource_in(verdict.path)
-    return Refusal(
-        reason=f'this host\'s Envoy refuses "{name or verdict.path}": {verdict.reason}',
-        path=verdict.path,
-        resource=name,
-        place=_place(bundle, (name,)),
-        at=time.time(),
-    )
-
-
-def _place(bundle: NodeBundle, names: tuple[str, ...]) -> str:
-    places = (origin_of(bundle.origins, bundle.node, name) for name in names)
-    return next((place for place in places if place), "")
-
-
-def _resource_in(path: str) -> str:
-    """Return the one resource of a shared file: ``services/app/rds-outbound@front.json``."""
-    _, _, rest = path.partition("/")
-    service, _, name = rest.partition("/")
-    if not name.startswith(_ROUTES):
-        return service
-    direction, _, caller = name.removeprefix(_ROUTES).removesuffix(".json").partition("@")
-    return f"{direction}/{service}" + (f"@{caller}" if caller else "")
 
 
 def _luck() -> float:

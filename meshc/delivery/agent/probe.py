@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from meshc.delivery.agent.admin import ServerInfo
+    from meshc.delivery.agent.configuration import Configuration
     from meshc.delivery.agent.settings import AgentSettings
 
 _ROUTES = "/rds-"
@@ -68,14 +69,18 @@ class EnvoyProbe:
         self._last_address = address
 
     def expect(
-        self, generation: str | None, traces: Traces, files: Mapping[str, bytes] | None = None
+        self, generation: str | None, traces: Traces, there: Configuration | None = None
     ) -> None:
         """Take what lies in the target now for right; None: a generation and leftovers of one.
 
-        ``files`` is what lies there, where that is known.
+        ``there`` is what lies there, where that has been read; an Envoy can start with it.
         """
         try:
-            self._read(traces, files)
+            if there is None:
+                self._read(traces)
+            else:
+                self._take(there)
+                self._problem, self._traces = "", traces
         except DeliveryError:
             self._is_expected = False
             return  # the next look reads it again; what was delivered is delivered
@@ -151,20 +156,21 @@ class EnvoyProbe:
             is_disk_changed=is_changed,
         )
 
-    def _read(self, traces: Traces, files: Mapping[str, bytes] | None = None) -> None:
+    def _read(self, traces: Traces) -> None:
         """Read the target once more, because it is not what it was."""
         self._traces = None  # until all of it has been read
-        if files is None:
-            files = read_files(self._target)
+        files = read_files(self._target)
         self._problem = why_not_startable(files, self._settings.node)
         self._generation = generation_of(digests_of(self._as_built(files)))
         self._expected = {}
         self._bootstrap: Mapping[str, Any] = {}
         if not self._problem:
-            there = read_configuration(files, origin=f'"{self._target}"')
-            self._expected = expected_of(there)
-            self._bootstrap = {"admin": there.bootstrap.get("admin")}
+            self._take(read_configuration(files, origin=f'"{self._target}"'))
         self._traces = traces
+
+    def _take(self, there: Configuration) -> None:
+        self._expected = expected_of(there)
+        self._bootstrap = {"admin": there.bootstrap.get("admin")}
 
     def _probed(
         self,

@@ -163,11 +163,8 @@ class Reporter:
             self._tell("held", event.generation, reason=after.doubt.reason)
         if event.generation == before.latest:
             return
-        stored = self._store.describe(event.generation)
         self._log.info(
-            "fetched",
-            generation=short(event.generation),
-            build=short(stored.build) if stored else None,
+            "fetched", generation=short(event.generation), build=short(event.build) or None
         )
 
     def _fetch_failed(self, event: ev.FetchFailed, after: State) -> None:

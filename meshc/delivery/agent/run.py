@@ -33,9 +33,9 @@ from meshc.delivery.agent.sources import open_source
 from meshc.delivery.agent.state import Rhythm, State
 from meshc.delivery.agent.status import STATES
 from meshc.delivery.agent.verdict import Verdict, verdict_of
+from meshc.delivery.agent.worker import do_job, look_ahead
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.notify import notify, watchdog_interval_s
-from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,6 +49,8 @@ _MAX_PATH = 107  # of a Unix socket
 _LONGEST_JOB_S = 1800.0
 """A job that takes longer than the longest drain is stuck, and systemd may start the agent anew."""
 _JOIN_S = 1.0
+_SHOW_AFTER_S = 0.05
+"""A check that takes longer is shown."""
 
 
 class Agent:
@@ -68,6 +70,7 @@ class Agent:
         self._saved: Ledger | None = None
         self._answers: list[tuple[Request, str]] = []
         self._server: MetricsServer | None = None
+        self._show_at: float | None = None
 
     def __enter__(self) -> Self:
         settings = self._settings
@@ -194,8 +197,8 @@ class Agent:
 
     def _next(self) -> None:
         now = time.monotonic()
-        due = wake_at(self.state)
-        wait = _TICK_S if due is None else min(_TICK_S, max(0.0, due - now))
+        due = [one for one in (wake_at(self.state), self._show_at) if one is not None]
+        wait = min(_TICK_S, max(0.0, min(due, default=now + _TICK_S) - now))
         try:
             event = self._events.get(timeout=wait) if wait else self._events.get_nowait()
         except queue.Empty:
@@ -220,13 +223,25 @@ class Agent:
             # Before the next job begins: what a fetch is just writing would be taken for old.
             self._forget()
         for action in actions:
-            if failure is not None and isinstance(action, ev.Deliver):
-                # Not begun: nobody would know after a crash that it had to be ended.
-                self._take(failure)
-                return
+            if isinstance(action, ev.Deliver):
+                if failure is not None:
+                    # Not begun: nobody would know after a crash that it had to be ended.
+                    self._take(failure)
+                    return
+                self._show()  # Whoever looks finds it said before anything moves.
             self._act(action)
-        if self.state is not before or not isinstance(event, ev.Ticked):
-            self._reporter.show(self.state, self._jobs)
+        if isinstance(self.state.job, ev.Check):
+            # Over in a moment, as a rule, and then nobody has waited for this to be said.
+            self._show_at = self._show_at or event.at + _SHOW_AFTER_S
+        elif self.state is not before or not isinstance(event, ev.Ticked):
+            self._show()
+        if self._show_at is not None and event.at >= self._show_at:
+            self._show()
+
+    def _show(self) -> None:
+        """Bring the status up to date."""
+        self._show_at = None
+        self._reporter.show(self.state, self._jobs)
 
     def _act(self, action: ev.Action) -> None:
         match action:
@@ -282,33 +297,11 @@ class Agent:
 
     def _worker(self) -> None:
         while (job := self._work.get()) is not None:
-            event = self._done(job)
+            event = do_job(self._jobs, job, self._log)
             self._job_began = None
             self._events.put(event)
-
-    def _done(self, job: ev.Job) -> ev.Event:
-        try:
-            return self._jobs.run(job)
-        except MeshcError as error:
-            reason, hint = error.message, error.hint or ""
-        except Exception as error:  # noqa: BLE001, a worker that dies would leave the agent deaf
-            reason = f"a mistake of meshc itself: {type(error).__name__}: {error}"
-            hint = "please report it with the agent's log"
-            self._log.error("internal error", job=type(job).__name__, reason=reason)
-        at = time.monotonic()
-        match job:
-            case ev.Fetch():
-                return ev.FetchFailed(at=at, reason=reason, hint=hint)
-            case ev.Probe():
-                return ev.Probed(at=at, is_up=False, reason=reason)
-            case _:
-                return ev.Failed(
-                    at=at,
-                    generation=job.generation,
-                    reason=reason,
-                    hint=hint,
-                    is_restored=False,  # nobody knows how far it came
-                )
+            if isinstance(event, ev.Passed):
+                look_ahead(self._jobs, event.generation, self._log)
 
     # --- from outside -------------------------------------------------------------------------
 
@@ -353,6 +346,7 @@ class Agent:
         except DeliveryError as error:
             self._inbox.answer(request, ok=False, text=error.message, hint=error.hint)
             return
+        self._show()  # Whoever is answered may look at once.
         self._inbox.answer(request, ok=True, text=request.command)
 
     def _answer(self) -> None:

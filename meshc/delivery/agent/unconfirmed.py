@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from meshc.artifact.layout import BOOTSTRAP
 from meshc.delivery.agent.configuration import read_configuration
-from meshc.delivery.agent.deliver import DeliveryResult, check_complete
+from meshc.delivery.agent.deliver import DeliveryResult
 from meshc.delivery.agent.haste import Haste, unhurried
+from meshc.delivery.agent.outset import check_complete
 from meshc.delivery.agent.steps import AwaitDrain, AwaitWarm, Put, Remove, plan_steps
 from meshc.delivery.agent.swap import file_at, put_file, read_files, remove_file, sole_writer
 from meshc.delivery.errors import DeliveryError

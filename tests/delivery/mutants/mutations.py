@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshc.delivery.agent import deliver as delivery
+from meshc.delivery.agent import outset
 from meshc.delivery.agent.admin import EnvoyAdmin
 from meshc.delivery.agent.configuration import CDS_SUBSCRIPTION, LDS_SUBSCRIPTION
 from meshc.delivery.agent.confirm import Outcome
@@ -113,4 +114,4 @@ def listeners_before_clusters(patch: pytest.MonkeyPatch) -> None:
         steps = plan_steps(*args, **given)
         return tuple(sorted(steps, key=lambda step: getattr(step, "path", "") != "lds.json"))
 
-    patch.setattr(delivery, "plan_steps", reordered)
+    patch.setattr(outset, "plan_steps", reordered)
