@@ -9,34 +9,26 @@ from __future__ import annotations
 
 import copy
 import os
-import string
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
 
-Data = dict[str, Any]
+from tests.property.values import (
+    PROTOCOLS,
+    REQUEST_PROTOCOLS,
+    Data,
+    durations,
+    labels,
+    name_lists,
+    names,
+    policies,
+    subsets,
+    token,
+)
+
 Documents = dict[str, Data]
 
-ALPHABET = string.ascii_letters + string.digits + "-_"
-REQUEST_PROTOCOLS = ("HTTP", "HTTP2", "GRPC")
-PROTOCOLS = (*REQUEST_PROTOCOLS, "TCP")
-HASHING = ("ringHash", "maglev")
-CONDITIONS = (
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "refused-stream",
-    "retriable-4xx",
-    "retriable-status-codes",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-)
 # The admin page of a mesh whose own document is broken for a test; nothing else may be there.
 _DEFAULT_ADMIN_PORT = 9901
 
@@ -44,116 +36,6 @@ _DEFAULT_ADMIN_PORT = 9901
 # Read when the tests are collected: while they run, the environment is a clean one.
 THOROUGHNESS = int(os.environ.get("MESHC_PROPERTY_EXAMPLES", "1"))
 """Multiplies the number of examples; 1 is the short form, which tries the same ones every time."""
-
-
-def names() -> st.SearchStrategy[str]:
-    """Names over the whole alphabet; the shortest, the longest and usual ones are all frequent."""
-    return st.one_of(
-        st.text(ALPHABET, min_size=2, max_size=10),
-        st.sampled_from(list(ALPHABET)),
-        st.text(ALPHABET, min_size=5, max_size=5).map(lambda text: (text * 13)[:64]),
-    )
-
-
-def name_lists(low: int, high: int) -> st.SearchStrategy[list[str]]:
-    return st.lists(names(), min_size=low, max_size=high, unique_by=str.lower)
-
-
-def durations(low_ms: int = 0) -> st.SearchStrategy[str]:
-    """Durations in every unit, from ``low_ms`` to a day."""
-    choices = [
-        st.integers(max(low_ms, 1), 86_400_000).map(lambda n: f"{n}ms"),
-        st.integers(max(1, -(-low_ms // 1000)), 86_400).map(lambda n: f"{n}s"),
-        st.integers(max(1, -(-low_ms // 60_000)), 1_440).map(lambda n: f"{n}m"),
-        st.integers(1, 24).map(lambda n: f"{n}h"),
-        st.integers(max(low_ms, 1), 86_400_000).map(lambda n: f"{n // 1000}.{n % 1000:03d}s"),
-    ]
-    if low_ms == 0:
-        choices.append(st.just("0s"))
-    return st.one_of(choices)
-
-
-def labels() -> st.SearchStrategy[dict[str, str]]:
-    end = st.sampled_from(string.ascii_letters + string.digits)
-    middle = st.text(ALPHABET + "./", max_size=8)
-    long = st.just("./" * 31)
-    keys = st.one_of(end, st.builds("{}{}{}".format, end, st.one_of(middle, long), end))
-    values = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-    return st.dictionaries(keys, st.one_of(values, st.just("x" * 256)), max_size=3)
-
-
-def subsets(strategies: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Data]:
-    """Some of the keys with their values, in any order."""
-    chosen = st.lists(st.sampled_from(sorted(strategies)), unique=True)
-    return chosen.flatmap(
-        lambda keys: st.fixed_dictionaries({key: strategies[key] for key in keys})
-    )
-
-
-def _token() -> st.SearchStrategy[str]:
-    return st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=10)
-
-
-def _hash_on(*, has_requests: bool) -> st.SearchStrategy[Data]:
-    by_address = st.just({"sourceIp": True})
-    if not has_requests:
-        return by_address
-    return st.one_of(
-        by_address,
-        st.builds(lambda name: {"header": name}, _token()),
-        st.builds(lambda name: {"cookie": name}, _token()),
-    )
-
-
-@st.composite
-def load_balancing(draw: st.DrawFn, *, has_requests: bool) -> Data:
-    found: Data = draw(
-        subsets(
-            {
-                "policy": st.sampled_from(["roundRobin", "leastRequest", "random", *HASHING]),
-                "choiceCount": st.sampled_from([2, 3, 100]),
-                "minimumRingSize": st.sampled_from([1, 1_024, 65_536]),
-                "tableSize": st.sampled_from([251, 65_537]),
-                "hashOn": _hash_on(has_requests=has_requests),
-            }
-        )
-    )
-    if found.get("policy") in HASHING and "hashOn" not in found:
-        found["hashOn"] = draw(_hash_on(has_requests=has_requests))
-    return found
-
-
-@st.composite
-def policies(draw: st.DrawFn, *, has_requests: bool, hashes_requests: bool | None = None) -> Data:
-    """Policies that a protocol can have: all of them, all fields, any subset."""
-    if hashes_requests is None:
-        hashes_requests = has_requests
-    limits = st.one_of(st.integers(1, 5_000), st.sampled_from([1, 4_294_967_295]))
-    timeouts = {"connect": durations(1), "idle": durations()}
-    breakers = {"maxConnections": limits}
-    choices: dict[str, st.SearchStrategy[Any]] = {}
-    if has_requests:
-        timeouts["request"] = durations()
-        breakers |= {
-            "maxPendingRequests": limits,
-            "maxRequests": limits,
-            "maxRetries": st.one_of(st.just(0), limits),
-        }
-        choices["retries"] = subsets(
-            {
-                "attempts": st.integers(0, 10),
-                "on": st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=4),
-                "statusCodes": st.lists(st.integers(200, 599), min_size=1, max_size=3),
-                "perTryTimeout": durations(1),
-                "backoff": durations(1),
-            }
-        )
-    choices |= {
-        "timeouts": subsets(timeouts),
-        "circuitBreakers": subsets(breakers),
-        "loadBalancing": load_balancing(has_requests=hashes_requests),
-    }
-    return draw(st.one_of(st.just({}), subsets(choices)))
 
 
 @dataclass
@@ -401,7 +283,7 @@ def _consul(draw: st.DrawFn, documents: Documents, ports: _Ports) -> None:
                 dependency["health"] = draw(health)
         for other, protocol in known.items():
             if draw(st.booleans()):
-                extra = {"health": health, "tags": st.lists(_token(), max_size=3)}
+                extra = {"health": health, "tags": st.lists(token(), max_size=3)}
                 called.append(
                     {"name": other, "egressPort": ports.fresh(), "from": "consul"}
                     | {"protocol": protocol}

@@ -9,19 +9,12 @@ import pytest
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
-from tests.property.corruptions import (
-    ADDRESSES,
-    DOCUMENTS,
-    POLICIES,
-    REFERENCES,
-    Corruption,
-    Expected,
-    NotApplicableError,
-    Pick,
-)
+from tests.property.corruptions import Corruption, Expected, NotApplicableError, Pick
 from tests.property.meshes import Documents, copied, is_settings, meshes, name_of, services_of
 from tests.property.running import Checked, build_in, check, folder, tries
 from tests.property.writing import write
+from tests.property.wrong_documents import DOCUMENTS, POLICIES
+from tests.property.wrong_meshes import ADDRESSES, REFERENCES
 
 pytestmark = pytest.mark.property
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshc.compile import names as product_names
-from tests.property.meshes import Documents, meshes, names, services_of
+from tests.property.meshes import Documents, meshes, services_of
 from tests.property.running import files_of, tries
+from tests.property.values import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
