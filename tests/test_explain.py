@@ -211,3 +211,37 @@ def test_broken_specs_give_no_bootstrap(tmp_path: Path) -> None:
     result, text = bootstrap_of(write(tmp_path, {"app.yaml": "protocol: HTPP\n"}), "app1")
 
     assert (result.has_errors, text) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("panic", "whole"),
+    [(40, "all of them where fewer than 40 % do"), (0, "all of them where none does")],
+)
+def test_endpoints_by_health_are_explained_with_their_rule(
+    tmp_path: Path, panic: int, whole: str
+) -> None:
+    more = f"  health: {{from: consul, panicThreshold: {panic}}}\n- name: old\n  egressPort: 9009\n"
+    more += "  from: consul\n  protocol: TCP\n  tags: [primary]\n"
+    more += f"  health: {{from: consul, panicThreshold: {panic}}}\n"
+    texts = {
+        "app.yaml": service(host("app1")),
+        "front.yaml": service(host("front1", "10.0.0.4"), more=calls("app") + more),
+    }
+
+    result, found = explain_node(write(tmp_path, texts), "front1", None)
+
+    assert not result.has_errors
+    assert [shown(one)[:3] for one in found if one.kind == "endpoints"] == [
+        [
+            f"endpoints app@front: the hosts of app, for front: those that pass in Consul, {whole}",
+            "  from front.yaml:7:3",
+            "  app1 at 10.0.0.1:80: app.yaml:3:3",
+        ],
+        [
+            (
+                "endpoints old@front: the hosts that Consul knows as old with primary, for front: "
+                f"those that pass in Consul, {whole}"
+            ),
+            "  from front.yaml:10:3",
+        ],
+    ]

@@ -102,6 +102,7 @@ def test_places_in_the_specs_are_found_by_resource_name() -> None:
     assert manifest.origin("n", "inbound/a") == "a.yaml:3:3"
     assert manifest.origin("other", "inbound/a") == "a.yaml:1:1"
     assert manifest.origin("n", "outbound/b@a") == "a.yaml:7:3"
+    assert manifest.origin("n", "b@a") == "a.yaml:7:3"  # endpoints of one caller
     assert manifest.origin("n", "outbound/a") == "a.yaml:1:1"
     assert manifest.origin("n", "a") == "a.yaml:1:1"
     assert manifest.origin("n", "outbound/unknown") is None

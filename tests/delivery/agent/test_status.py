@@ -109,3 +109,52 @@ def test_each_trouble_has_a_word_a_line_and_something_to_do(
     assert found.summary.startswith(said)
     assert todo in found.todo
     assert shown(state).splitlines()[0] == found.summary
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({}, "app for front: 2 of 3 used; 2 of 3 pass in Consul; not 10.0.0.7:80 (app3)"),
+        (
+            {"known": 9, "left_out": ["10.0.0.7:80"]},
+            "app for front: 2 of 9 used; 2 of 9 pass in Consul; not 10.0.0.7:80 and 6 more",
+        ),
+        (
+            {"used": 3, "passing": 0, "panic": True, "left_out": []},
+            "app for front: PANIC, all 3 used; 0 of 3 pass in Consul",
+        ),
+        (
+            {"passing": None, "left_out": [], "known": 2, "problem": "Consul does not answer"},
+            "app for front: 2 of 2 used; AS BEFORE, because Consul does not answer",
+        ),
+        (
+            {"known": 2, "left_out": [], "refused": ["db:80 (no IP address and port)"]},
+            (
+                "app for front: 2 of 2 used; 2 of 2 pass in Consul; "
+                "not believed: db:80 (no IP address and port)"
+            ),
+        ),
+    ],
+    ids=["some are used", "many are not", "panic", "nothing new", "not believed"],
+)
+def test_the_hosts_of_a_dependency_that_follows_health_are_shown(
+    facts: dict[str, object], line: str
+) -> None:
+    one: dict[str, object] = {
+        "service": "app",
+        "consumer": "front",
+        "only_in_consul": False,
+        "known": 3,
+        "passing": 2,
+        "used": 2,
+        "panic": False,
+        "left_out": ["10.0.0.7:80 (app3)"],
+        "refused": [],
+        "problem": "",
+    }
+    told = Shown(node="n1", source="/out", target="/envoy", started=0.0, endpoints=[one | facts])
+    status = describe(WELL, told, since=0.0)
+
+    text = render_status(status, is_running=True, room=None, now=status["updated"])
+
+    assert f"  endpoints     {line}\n" in text
