@@ -32,6 +32,18 @@ ROOMS = [
     "validate",
 ]
 LONGEST_MODULE = 400
+TO_BE_SPLIT = {
+    "delivery/agent/test_state.py",
+    "delivery/publish/test_publisher.py",
+    "delivery/publish/test_to_consul.py",
+    "delivery/register/test_catalogue.py",
+    "delivery/register/test_local.py",
+    "delivery/register/test_sync_faults.py",
+    "delivery/sources/test_consul.py",
+    "delivery/sources/test_published.py",
+    "delivery/xds/test_conformance.py",
+}
+"""Modules of tests that are too long so far; no other may become so."""
 KEYWORDS = {"HTTP", "HTTP2", "GRPC", "TCP"}
 
 
@@ -50,6 +62,18 @@ def test_imports_run_one_way() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_is_too_long_to_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+
+
+def test_no_module_of_tests_becomes_too_long_to_read() -> None:
+    tests = ROOT / "tests"
+    long = {
+        path.relative_to(tests).as_posix()
+        for path in tests.rglob("*.py")
+        if len(path.read_text().splitlines()) > LONGEST_MODULE
+    }
+
+    assert long - TO_BE_SPLIT == set()
+    assert [name for name in sorted(TO_BE_SPLIT) if not (tests / name).is_file()] == []
 
 
 @pytest.mark.parametrize("room", ROOMS)
