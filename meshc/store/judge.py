@@ -111,7 +111,7 @@ def _check_names(wish: Wish, mesh: Mesh, sink: DiagnosticSink) -> None:
     shown = {wanted.shown: wanted for wanted in wish.documents}
     for service in mesh.services.values():
         wanted = shown.get(service.origin.document.source.name)
-        if wanted is None:
+        if wanted is None or service.is_only_in_consul:  # which nobody stores
             continue
         if service.name != wanted.name:
             sink.report(

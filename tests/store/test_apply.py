@@ -156,6 +156,15 @@ def test_a_misspelt_dependency_is_told_from_a_later_one(article: FakeConsul) -> 
     assert (finding.code, finding.hint) == ("MC330", 'did you mean "app"?')
 
 
+def test_what_only_consul_knows_needs_no_document(article: FakeConsul) -> None:
+    calls = "- {name: old, egressPort: 9005, from: consul, protocol: TCP}\n"
+
+    outcome = applied(article, {"front": FRONT + calls})
+
+    assert codes(outcome) == []
+    assert held(article)["front"] == FRONT + calls
+
+
 def test_a_document_that_no_transaction_can_hold_is_refused(consul: FakeConsul) -> None:
     outcome = applied(consul, {"app": APP + "#" * (MAX_DOCUMENT - len(APP) + 1)})
 
