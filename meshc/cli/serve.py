@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from meshc.cli.consul_options import consul_options, settings_from
 from meshc.cli.options import common_options, terminal
 from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshc.consul.settings import ConsulSettings
     from meshc.delivery.xds.settings import ServeSettings
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -47,14 +49,16 @@ _control_option = _option(
     invoke_without_command=True,
     epilog="Examples: meshc serve --source out --listen 10.0.0.5:18000 --cert server.pem "
     "--key server.key --client-ca nodes-ca.pem; on one machine, to try it: meshc serve --source "
-    "out --listen 127.0.0.1:18000 --plaintext. Envoys start with: meshc bootstrap NODE --mode "
+    "out --listen 127.0.0.1:18000 --plaintext; from Consul: --source consul://10.0.0.5:8500/shop. "
+    "Envoys start with: meshc bootstrap NODE --mode "
     "grpc --server 10.0.0.5:18000.",
 )
 @_option(
     "--source",
     default="out",
-    metavar="DIR",
-    help="Folder of the compiled bundle, followed as it changes. Default: out.",
+    metavar="DIR|consul://HOST:PORT/MESH",
+    help="What is served, followed as it changes: the folder of a build or of meshc publish dir, "
+    "or a mesh that meshc publish consul has put into Consul. Default: out.",
 )
 @_option(
     "--listen",
@@ -89,6 +93,7 @@ _control_option = _option(
 )
 @_option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
 @_control_option
+@consul_options
 @common_options
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> int:
@@ -130,6 +135,7 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         raise SettingsError(f"--control {control} is no loopback address")
     return ServeSettings(
         source=flags["source"],
+        consul=_consul(flags),
         listen=address(flags["listen"]),
         tls=tls,
         withdrawn=flags["withdrawn"],
@@ -137,6 +143,16 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         control=control,
         poll=flags["poll"],
     )
+
+
+def _consul(flags: dict[str, Any]) -> ConsulSettings | None:
+    if not flags["source"].startswith("consul"):
+        return None  # without a look at what a bundle in a folder does not need
+    from meshc.consul.address import is_consul_url, parse_consul_url  # noqa: PLC0415, the same
+
+    if not is_consul_url(flags["source"]):
+        return None
+    return settings_from(flags, address=parse_consul_url(flags["source"]).address)
 
 
 @command.command(

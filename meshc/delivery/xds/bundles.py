@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from meshc.diagnostics.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from meshc.artifact.manifest import Manifest
     from meshc.delivery.xds.library import FileResources, Library
@@ -25,30 +26,49 @@ Files = dict[str, tuple[str, str]]
 """Path on the host → (path in the bundle, digest)."""
 
 
-class ManifestBundles:
-    """Nodes of a bundle with a manifest.
+class NodeBundles(abc.ABC):
+    """Nodes of one generation.
 
     ``previous`` is the generation before: nodes and files that are the same are taken over, so
     that a change costs what it changes.
     """
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        read: Callable[[str], bytes],
-        library: Library,
-        previous: ManifestBundles | None = None,
-    ) -> None:
-        self.manifest = manifest
-        self._read = read
+    generation: str
+    mesh: str
+    is_remote = False
+    """Whether reading may take long, so that it must not hold everybody else up."""
+
+    def __init__(self, library: Library, previous: NodeBundles | None) -> None:
         self._library = library
-        self._drain_s = seconds(manifest.drain_time)
-        self._files: dict[str, Files] = {}
         self._snapshots: weakref.WeakValueDictionary[tuple[str, Variant], Snapshot] = (
             weakref.WeakValueDictionary()
         )
         self._previous = previous
         self._held: list[Snapshot] = []
+
+    @abc.abstractmethod
+    def has(self, node: str) -> bool:
+        """Whether there is such a node."""
+
+    @abc.abstractmethod
+    def files(self, node: str) -> Files:
+        """Return the files of a node that hold resources; raises UnknownNameError."""
+
+    @abc.abstractmethod
+    def drain_time(self, node: str) -> str:
+        """How long a replaced listener of a node may live, as Envoy writes durations."""
+
+    @abc.abstractmethod
+    def origins(self, node: str) -> Mapping[str, Any]:
+        """Return what `origin_of` reads about a node."""
+
+    @abc.abstractmethod
+    def _read(self, place: str) -> bytes:
+        """Return a file; raises BundleError where there is none."""
+
+    def is_held(self, node: str, variant: Variant) -> bool:
+        """Whether the snapshot is at hand, so that asking for it reads nothing."""
+        return (node, variant) in self._snapshots
 
     def hold(self, node: str, variant: Variant) -> None:
         """Make a snapshot that will be asked for, and keep it until `settle`."""
@@ -61,16 +81,6 @@ class ManifestBundles:
             known = self._made(node, variant)
         self._snapshots[node, variant] = known
         return known
-
-    def files(self, node: str) -> Files:
-        """Return the files of a node that hold resources; raises UnknownNameError."""
-        found = self._files.get(node)
-        if found is None:
-            found = self.manifest.node_files(node)
-            del found[BOOTSTRAP]
-            found = {path: file for path, file in found.items() if not is_health_path(path)}
-            self._files[node] = found
-        return found
 
     def documents(
         self, node: str, type_url: TypeUrl, names: frozenset[str], known: str
@@ -103,10 +113,10 @@ class ManifestBundles:
 
     def _taken_over(self, node: str, variant: Variant) -> Snapshot | None:
         previous = self._previous
-        if previous is None or previous._drain_s != self._drain_s:  # noqa: SLF001, one of us
+        known = None if previous is None else previous._snapshots.get((node, variant))  # noqa: SLF001, one of us
+        if known is None or previous is None or previous.files(node) != self.files(node):
             return None
-        known = previous._snapshots.get((node, variant))  # noqa: SLF001, the same
-        if known is None or previous.files(node) != self.files(node):
+        if previous.drain_time(node) != self.drain_time(node):
             return None
         return known
 
@@ -117,9 +127,9 @@ class ManifestBundles:
             by_type.setdefault(file.type_url, []).append(file)
         return Snapshot(
             node=node,
-            generation=self.manifest.generation,
+            generation=self.generation,
             types={type_url: _union(files) for type_url, files in by_type.items()},
-            drain_s=self._drain_s,
+            drain_s=seconds(self.drain_time(node)),
         )
 
     def _file(self, place: str, digest: str, type_url: TypeUrl, variant: Variant) -> FileResources:
@@ -133,6 +143,57 @@ class ManifestBundles:
         if file_digest(data) != digest:
             raise BundleError(f'"{place}" is not the file that the manifest names')
         return data
+
+
+class ManifestBundles(NodeBundles):
+    """Nodes of a bundle with a manifest."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        read: Callable[[str], bytes],
+        library: Library,
+        previous: NodeBundles | None = None,
+    ) -> None:
+        super().__init__(library, previous)
+        self.manifest = manifest
+        self.generation = manifest.generation
+        self.mesh = manifest.mesh
+        self._reader = read
+        self._files: dict[str, Files] = {}
+
+    def has(self, node: str) -> bool:
+        """Whether there is such a node."""
+        return node in self.manifest.data["nodes"]
+
+    def files(self, node: str) -> Files:
+        """Return the files of a node that hold resources; raises UnknownNameError."""
+        found = self._files.get(node)
+        if found is None:
+            found = resource_files(self.manifest.node_files(node))
+            self._files[node] = found
+        return found
+
+    def drain_time(self, node: str) -> str:
+        """Return the drain time of the mesh."""
+        del node
+        return self.manifest.drain_time
+
+    def origins(self, node: str) -> Mapping[str, Any]:
+        """Return all origins."""
+        del node
+        origins: Mapping[str, Any] = self.manifest.data["origins"]
+        return origins
+
+    def _read(self, place: str) -> bytes:
+        return self._reader(place)
+
+
+def resource_files(files: Files) -> Files:
+    """Return those of the files of a node that hold resources."""
+    return {
+        path: file for path, file in files.items() if path != BOOTSTRAP and not is_health_path(path)
+    }
 
 
 def _union(files: list[FileResources]) -> TypeSet:
@@ -156,13 +217,10 @@ def seconds(duration: str) -> float:
     return float(duration.removesuffix("s") or 0)
 
 
-def changed_nodes(
-    old: ManifestBundles, new: ManifestBundles, nodes: Mapping[str, object]
-) -> set[str]:
+def changed_nodes(old: NodeBundles, new: NodeBundles, nodes: Iterable[str]) -> set[str]:
     """Return those of the nodes that have other files than before, or none before or now."""
-    before, now = old.manifest.data["nodes"], new.manifest.data["nodes"]
     return {
         node
         for node in nodes
-        if node not in before or node not in now or old.files(node) != new.files(node)
+        if not old.has(node) or not new.has(node) or old.files(node) != new.files(node)
     }

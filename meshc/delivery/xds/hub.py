@@ -24,7 +24,12 @@ _AT_ONCE = 64
 
 
 class Bundles(Protocol):
-    """One generation of a bundle, or of as many nodes of it as anybody asked for."""
+    """One generation of a bundle, or of as many nodes of it as anybody asked for.
+
+    ``is_remote``: reading may take long, so that it must not hold everybody else up.
+    """
+
+    is_remote: bool
 
     def snapshot(self, node: str, variant: Variant) -> Snapshot:
         """Return a node's resources; the same object as long as nothing of it changes.

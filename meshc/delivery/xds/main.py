@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshc.delivery.log import Log
@@ -12,7 +11,7 @@ from meshc.delivery.notify import notify, watchdog_interval_s
 from meshc.delivery.xds.control import serve_control
 from meshc.delivery.xds.library import Library
 from meshc.delivery.xds.run import Serving
-from meshc.delivery.xds.source import DirectorySource
+from meshc.delivery.xds.source import open_source
 from meshc.delivery.xds.types import SHORT_NAMES
 from meshc.proto import known_versions, load_schema
 
@@ -36,7 +35,7 @@ def run(settings: ServeSettings) -> int:
 async def _serve(settings: ServeSettings) -> int:
     journal = Log()
     library = Library(load_schema(known_versions()[-1]))
-    serving = Serving(settings, DirectorySource(Path(settings.source), library))
+    serving = Serving(settings, open_source(settings, library))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
@@ -45,12 +44,12 @@ async def _serve(settings: ServeSettings) -> int:
     control = None
     if settings.control is not None:
         control = await serve_control(serving, settings.control)
-    manifest = serving.bundles.manifest if serving.bundles is not None else None
+    bundles = serving.bundles
     journal.info(
         "serving",
         listen=str(settings.listen),
-        mesh=None if manifest is None else manifest.mesh,
-        generation=None if manifest is None else manifest.generation[:12],
+        mesh=None if bundles is None else bundles.mesh,
+        generation=None if bundles is None else bundles.generation[:12],
         tls=settings.tls is not None,
     )
     notify(READY="1", STATUS=f"serving on {settings.listen}")
@@ -95,7 +94,7 @@ def _log_change(
     serving: Serving, journal: Log, before: tuple[object, ...], now: tuple[object, ...]
 ) -> None:
     if now[0] != before[0] and serving.bundles is not None:
-        journal.info("switched", generation=serving.bundles.manifest.generation[:12])
+        journal.info("switched", generation=serving.bundles.generation[:12])
     if now[1] and now[1] != before[1]:
         journal.warn("source", problem=str(now[1]))
     if now[2] and now[2] != before[2]:

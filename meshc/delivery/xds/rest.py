@@ -25,7 +25,7 @@ from meshc.delivery.xds.types import (
     SECRET,
     TypeUrl,
 )
-from meshc.diagnostics.errors import BundleError, UnknownNameError
+from meshc.diagnostics.errors import MeshcError, UnknownNameError
 
 if TYPE_CHECKING:
     import socket
@@ -105,7 +105,12 @@ class Rest:
         body, status = b"", 200
         try:
             data = await self._body(reader, headers)
-            body = self._answer(lines[0], data, Peer(writer.transport))  # type: ignore[arg-type]
+            peer = Peer(writer.transport)  # type: ignore[arg-type]
+            bundles = self._hub.bundles
+            if bundles is not None and bundles.is_remote:
+                body = await asyncio.to_thread(self._answer, lines[0], data, peer)
+            else:
+                body = self._answer(lines[0], data, peer)
             status = 200 if body else 304
         except _RefusedError as refused:
             status = refused.status
@@ -150,7 +155,7 @@ class Rest:
             found, resources = self._hub.bundles.documents(node, type_url, names, version)
         except UnknownNameError as error:
             raise _RefusedError(404, error.message) from error
-        except BundleError as error:
+        except MeshcError as error:
             raise _RefusedError(503, error.message) from error
         if found == version:
             return b""

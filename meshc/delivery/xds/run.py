@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.bundles import changed_nodes
 from meshc.delivery.xds.client_status import ClientStatus
 from meshc.delivery.xds.health import Health
 from meshc.delivery.xds.hub import Hub
@@ -18,7 +17,7 @@ from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn,
 from meshc.delivery.xds.rest import Rest
 from meshc.delivery.xds.server import XdsServer
 from meshc.delivery.xds.services import Discovery
-from meshc.delivery.xds.source import prepare
+from meshc.delivery.xds.source import prepare_changed
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
     from grpclib._typing import IServable
 
-    from meshc.delivery.xds.bundles import ManifestBundles
+    from meshc.delivery.xds.bundles import NodeBundles
+    from meshc.delivery.xds.rewrite import Variant
     from meshc.delivery.xds.settings import Address, ServeSettings
     from meshc.delivery.xds.source import Source
 
@@ -56,7 +56,7 @@ class Serving:
         self.source = source
         self.hub = Hub()
         self.facts = Facts(started=time.time())
-        self.bundles: ManifestBundles | None = None
+        self.bundles: NodeBundles | None = None
         self._tls_state: object = None
         self._withdrawn_state: object = None
         self._socket: socket.socket | None = None
@@ -64,6 +64,7 @@ class Serving:
         self._rest_socket: socket.socket | None = None
         self._rest_server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_news = asyncio.Event()
         self._gate: CertificateGate | OpenGate = OpenGate()
         self._discovery: Discovery
         self._health: Health
@@ -80,7 +81,7 @@ class Serving:
         self.facts.loaded = time.time()
         await self.hub.switch(bundles)
         if self.settings.tls is not None:
-            self._gate = CertificateGate(bundles.manifest.mesh)
+            self._gate = CertificateGate(bundles.mesh)
             self._read_withdrawn()
         self._discovery = Discovery(self.hub, self._gate, self.settings.limits)
         self._health = Health(self.hub, self.settings.limits)
@@ -91,6 +92,13 @@ class Serving:
         if self.settings.rest is not None:
             self._rest_socket = listening(self.settings.rest)
         await self._listen()
+        loop = asyncio.get_running_loop()
+
+        def notify() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._is_news.set)
+
+        self.source.watch(notify)
         for work in (self._watch_source, self._watch_certificates):
             task = asyncio.create_task(work())
             self._tasks.add(task)
@@ -105,6 +113,7 @@ class Serving:
         """Take no more connections, end the streams, and leave."""
         for task in self._tasks:
             task.cancel()
+        await asyncio.to_thread(self.source.close)
         if self._server is not None:
             self._discovery.is_ending = self._health.is_ending = True
             self._server.close()
@@ -120,38 +129,40 @@ class Serving:
 
     async def refresh(self) -> bool:
         """Look at the source once; return whether something new is served."""
+        old = self.bundles
+        assert old is not None  # noqa: S101, the server has started
         try:
-            new = await asyncio.to_thread(self._load)
+            new = await asyncio.to_thread(self.source.load, old)
+            if new is None:
+                self.facts.problem = ""
+                return False
+            concerned = await self._prepared(old, new)
         except MeshcError as error:
             self.source.forget()
             self.facts.problem = error.message
             return False
         self.facts.problem = ""
-        if new is None:
-            return False
-        bundles, concerned = new
-        old, self.bundles = self.bundles, bundles
+        self.bundles = new
         self.facts.loaded = time.time()
         self.facts.switches += 1
-        await self.hub.switch(bundles, concerned)
-        bundles.settle()
-        del old
+        await self.hub.switch(new, concerned)
+        new.settle()
         return True
 
-    def _load(self) -> tuple[ManifestBundles, set[str]] | None:
-        old = self.bundles
-        assert old is not None  # noqa: S101, the server has started
-        new = self.source.load(old)
-        if new is None:
-            return None
-        connected = {one.node: one for one in self.hub}
-        concerned = changed_nodes(old, new, connected)
-        prepare(new, {(one.node, one.variant) for one in self.hub if one.node in concerned})
-        return new, concerned
+    async def _prepared(self, old: NodeBundles, new: NodeBundles) -> set[str]:
+        """Make what connected nodes need, also those that come meanwhile; return who changes."""
+        seen: set[tuple[str, Variant]] = set()
+        concerned: set[str] = set()
+        while late := {(one.node, one.variant) for one in self.hub} - seen:
+            concerned |= await asyncio.to_thread(prepare_changed, old, new, late)
+            seen |= late
+        return concerned
 
     async def _watch_source(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.poll)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_news.wait(), self.settings.poll)
+            self._is_news.clear()
             await self.refresh()
 
     async def _watch_certificates(self) -> None:

@@ -25,13 +25,14 @@ from meshc.delivery.xds.types import (
     TypeUrl,
 )
 from meshc.delivery.xds.wire import WireError, read_delta_request, read_request
-from meshc.diagnostics.errors import BundleError, UnknownNameError
+from meshc.diagnostics.errors import MeshcError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshc.delivery.xds.hub import Hub
     from meshc.delivery.xds.limits import Limits
+    from meshc.delivery.xds.snapshot import Snapshot
     from meshc.delivery.xds.wire import DeltaRequest, Request
 
 _AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -108,7 +109,7 @@ class Discovery:
                 try:
                     request = read(data)
                     if connected is None:
-                        connected = self._connect(grpc, request, only=only, is_delta=is_delta)
+                        connected = await self._connect(grpc, request, only=only, is_delta=is_delta)
                     elif request.node and request.node != connected.node:
                         raise GRPCError(
                             Status.INVALID_ARGUMENT, "the node of a stream cannot change"
@@ -125,7 +126,7 @@ class Discovery:
                 connected.close()
                 self._hub.leave(connected)
 
-    def _connect(
+    async def _connect(
         self,
         grpc: Any,
         request: Request | DeltaRequest,
@@ -137,18 +138,26 @@ class Discovery:
             raise GRPCError(Status.INVALID_ARGUMENT, "the first request must name its node")
         self._gate.check(grpc.peer, request.node)
         variant = _variant(only=only, is_delta=is_delta)
-        if self._hub.bundles is None:
-            raise GRPCError(Status.UNAVAILABLE, "no bundle is loaded yet")
         try:
-            snapshot = self._hub.bundles.snapshot(request.node, variant)
+            snapshot = await self._snapshot(request.node, variant)
         except UnknownNameError as error:
             raise GRPCError(Status.NOT_FOUND, error.message) from error
-        except BundleError as error:
+        except MeshcError as error:
             raise GRPCError(Status.UNAVAILABLE, error.message) from error
         state = Stream(snapshot=snapshot, is_delta=is_delta, only=only)
         connected = Connected(grpc, node=request.node, variant=variant, state=state)
         self._hub.join(connected)
         return connected
+
+    async def _snapshot(self, node: str, variant: Variant) -> Snapshot:
+        """Return a node's snapshot of the generation that is served when this returns."""
+        while (bundles := self._hub.bundles) is not None:
+            if not bundles.is_remote:
+                return bundles.snapshot(node, variant)
+            found = await asyncio.to_thread(bundles.snapshot, node, variant)
+            if bundles is self._hub.bundles:
+                return found
+        raise GRPCError(Status.UNAVAILABLE, "no bundle is loaded yet")
 
 
 def _variant(*, only: TypeUrl | None, is_delta: bool) -> Variant:

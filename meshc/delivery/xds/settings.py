@@ -11,6 +11,7 @@ from meshc.diagnostics.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from meshc.consul.settings import ConsulSettings
     from meshc.delivery.xds.tls import TlsFiles
 
 _UNIX = "unix:"
@@ -58,6 +59,8 @@ class ServeSettings:
     rest: Address | None = None
     control: Address | None = None
     """Where to answer `meshc serve status` and metrics."""
+    consul: ConsulSettings | None = None
+    """How to reach Consul, where the source is there."""
     poll: float = 1.0
     limits: Limits = field(default_factory=Limits)
     has_legacy_wildcard: bool = True

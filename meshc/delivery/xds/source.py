@@ -7,20 +7,23 @@ can be read; whatever is wrong with the new one, the old one goes on being serve
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from meshc.artifact.layout import MANIFEST
 from meshc.artifact.manifest import Manifest
+from meshc.artifact.published import INDEX_PATH
 from meshc.artifact.write import JOURNAL
-from meshc.delivery.xds.bundles import ManifestBundles
+from meshc.delivery.xds.bundles import ManifestBundles, changed_nodes
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable
 
+    from meshc.delivery.xds.bundles import NodeBundles
     from meshc.delivery.xds.library import Library
     from meshc.delivery.xds.rewrite import Variant
+    from meshc.delivery.xds.settings import ServeSettings
 
 _TRIES = 20
 _PAUSE_S = 0.05
@@ -29,15 +32,21 @@ _PAUSE_S = 0.05
 class Source(Protocol):
     """Gives out generations of a bundle."""
 
-    def load(self, previous: ManifestBundles | None) -> ManifestBundles | None:
+    def load(self, previous: NodeBundles | None) -> NodeBundles | None:
         """Return the newest generation, None where it is the one before.
 
         Raises:
-            BundleError: there is none that is complete.
+            MeshcError: there is none that is complete.
         """
 
     def forget(self) -> None:
         """Read everything at the next load, as what was read last could not be used."""
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Call ``notify`` on changes, from any thread, where the source can tell."""
+
+    def close(self) -> None:
+        """Stop watching."""
 
 
 class DirectorySource:
@@ -48,20 +57,26 @@ class DirectorySource:
         self._library = library
         self._seen: object = None
 
-    def load(self, previous: ManifestBundles | None) -> ManifestBundles | None:
+    def load(self, previous: NodeBundles | None) -> ManifestBundles | None:
         """Return the newest generation, None where it is the one before."""
         seen = self._identity()
         if previous is not None and seen == self._seen:
             return None
         manifest = Manifest.parse(self._read(MANIFEST))
         self._seen = seen
-        if previous is not None and manifest.generation == previous.manifest.generation:
+        if previous is not None and manifest.generation == previous.generation:
             return None
         return ManifestBundles(manifest, self._read, self._library, previous)
 
     def forget(self) -> None:
         """Read everything at the next load."""
         self._seen = None
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """A folder is looked at now and then."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _identity(self) -> object:
         for place in self._places(MANIFEST):
@@ -89,7 +104,34 @@ class DirectorySource:
         )
 
 
-def prepare(bundles: ManifestBundles, wanted: Iterable[tuple[str, Variant]]) -> None:
+def open_source(settings: ServeSettings, library: Library) -> Source:
+    """Return the source that the settings name: a bundle, a published folder, or Consul."""
+    if settings.consul is not None:
+        from meshc.delivery.xds.consul_source import ConsulSource  # noqa: PLC0415, who has one
+
+        return ConsulSource(settings.source, settings.consul, library)
+    directory = Path(settings.source)
+    if (directory / INDEX_PATH).exists():
+        from meshc.delivery.xds.published import FolderSource  # noqa: PLC0415, the same
+
+        return FolderSource(directory, library)
+    return DirectorySource(directory, library)
+
+
+def prepare_changed(
+    old: NodeBundles, new: NodeBundles, wanted: Collection[tuple[str, Variant]]
+) -> set[str]:
+    """Make the snapshots of the nodes that change; return which these are.
+
+    Raises:
+        MeshcError: one of them cannot be made.
+    """
+    changed = changed_nodes(old, new, {node for node, _ in wanted})
+    prepare(new, [one for one in wanted if one[0] in changed])
+    return changed
+
+
+def prepare(bundles: NodeBundles, wanted: Iterable[tuple[str, Variant]]) -> None:
     """Make the snapshots that are needed at once; waits a second where a writer moves files.
 
     Raises:

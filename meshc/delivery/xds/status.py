@@ -29,10 +29,10 @@ _STATES = ("acknowledged", "waiting", "refused", "silent")
 
 def describe(serving: Serving) -> dict[str, Any]:
     """Return everything about a running server as JSON values."""
-    manifest = None if serving.bundles is None else serving.bundles.manifest
+    bundles = serving.bundles
     return {
-        "generation": "" if manifest is None else manifest.generation,
-        "mesh": "" if manifest is None else manifest.mesh,
+        "generation": "" if bundles is None else bundles.generation,
+        "mesh": "" if bundles is None else bundles.mesh,
         "listen": str(serving.settings.listen),
         "tls": serving.settings.tls is not None,
         "started": serving.facts.started,
@@ -43,7 +43,7 @@ def describe(serving: Serving) -> dict[str, Any]:
         "connections": len(serving.server.connections.open),
         "turned_away": serving.server.connections.turned_away,
         "streams": [
-            _stream(one, {} if manifest is None else manifest.data["origins"])
+            _stream(one, {} if bundles is None else bundles.origins(one.node))
             for one in sorted(serving.hub, key=lambda one: (one.node, one.since))
         ],
     }
