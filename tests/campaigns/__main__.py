@@ -29,7 +29,12 @@ def _arguments() -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         kind = int if unit == "count" else float
         command.add_argument(
-            f"--{unit}", dest="amount", type=kind, default=kind(amount), help=f"default: {amount:,}"
+            f"--{unit}",
+            dest="amount",
+            metavar="N",
+            type=kind,
+            default=kind(amount),
+            help=f"default: {amount:,}",
         )
         command.add_argument("--seed", type=int, default=1, help="default: 1")
     return parser.parse_args()

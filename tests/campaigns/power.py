@@ -70,7 +70,7 @@ def cut_power(
     with Bench() as bench:
         cutter = _Cutter(report=report, bench=bench, draw=random.Random(seed), mutant=mutant)
         ways = itertools.cycle((system, commits) for commits in _COMMITS for system in systems)
-        size = min(_PER_RECORDING, -(-count // _LEAST_RECORDINGS))
+        size = min(_PER_RECORDING, -(-count // max(_LEAST_RECORDINGS, len(systems))))
         while (left := count - report.counts["images"]) > 0 and not report.counts.get(stop_at):
             system, commits = next(ways)
             cutter.cut(min(size, left), system, commits, stop_at)
