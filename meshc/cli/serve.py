@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from meshc.cli.consul_options import consul_options, settings_from
 from meshc.cli.options import common_options, terminal
+from meshc.delivery.errors import DeliveryError
 from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -106,6 +108,10 @@ def command(context: click.Context, /, **flags: Any) -> int:
     if context.invoked_subcommand is not None:
         return 0
     settings = _settings(flags)
+    if importlib.util.find_spec("grpclib") is None:
+        raise DeliveryError(
+            "serving needs grpclib, which is not installed", hint="pip install 'meshc[serve]'"
+        )
     from meshc.delivery.xds.main import run  # noqa: PLC0415, start-up time
 
     return run(settings)

@@ -6,6 +6,7 @@ import asyncio
 import struct
 from typing import TYPE_CHECKING, Any
 
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
@@ -30,6 +31,19 @@ _ANY_STREAM = 2**31 - 1
 _COSTLY = (RequestReceived, StreamReset, PingReceived, RemoteSettingsChanged)
 
 
+def configuration(limits: Limits) -> Configuration:
+    """Return what grpclib sees to by itself."""
+    return Configuration(
+        _keepalive_time=limits.ping_every,
+        _keepalive_timeout=limits.ping_answer,
+        _keepalive_permit_without_calls=True,
+        _http2_max_pings_without_data=0,
+        _http2_min_sent_ping_interval_without_data=limits.ping_every / 2,
+        http2_connection_window_size=2**18,
+        http2_stream_window_size=2**17,
+    ).__for_server__()
+
+
 class Connections:
     """All open connections of a server."""
 
@@ -52,7 +66,7 @@ class LimitedProtocol(H2Protocol):
 
     def __init__(self, handler: Handler, h2_config: H2Configuration, all_of: Connections) -> None:
         limits = all_of.limits
-        super().__init__(handler, limits.configuration().__for_server__(), h2_config)
+        super().__init__(handler, configuration(limits), h2_config)
         self._all = all_of
         self._limits = limits
         self._allowance = Allowance(limits.frames_a_second)

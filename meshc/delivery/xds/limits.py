@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from grpclib.config import Configuration
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -33,18 +31,6 @@ class Limits:
     """Resets, pings, settings and new streams together, above a burst of ten times as many."""
     ping_every: float = 30.0
     ping_answer: float = 10.0
-
-    def configuration(self) -> Configuration:
-        """Return what grpclib does by itself."""
-        return Configuration(
-            _keepalive_time=self.ping_every,
-            _keepalive_timeout=self.ping_answer,
-            _keepalive_permit_without_calls=True,
-            _http2_max_pings_without_data=0,
-            _http2_min_sent_ping_interval_without_data=self.ping_every / 2,
-            http2_connection_window_size=2**18,
-            http2_stream_window_size=2**17,
-        )
 
 
 class Allowance:
