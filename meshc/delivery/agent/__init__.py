@@ -14,5 +14,6 @@ and may handle two renames in the wrong order.  So every step waits for Envoy's 
     admin           Envoy's admin interface
     confirm         what Envoy made of one rename
     outset          what a delivery starts from: both sets, and what Envoy runs of them
+    health          which endpoints are used, by what Consul says of their hosts
     deliver         the shell around them: runs the steps, puts everything back on a refusal
 """
