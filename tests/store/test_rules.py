@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import meshc
 from meshc.cli import run
 from tests.store.wishes import APP, FRONT, numbered
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.consul.cluster import Cluster
 
 pytestmark = pytest.mark.consul
 
-WRITER = 'key_prefix "meshc/v1/{mesh}/specs" {{ policy = "write" }}'
-READER = 'key_prefix "meshc/v1/{mesh}/specs" {{ policy = "read" }}'
+RULES = Path(meshc.__file__).parent.parent / "deploy" / "consul"
+WRITER = (RULES / "store-writer.hcl").read_text()
+READER = (RULES / "store-reader.hcl").read_text()
 PARTS = {
-    "one document less": '{reader}\nkey "meshc/v1/{mesh}/specs/app" {{ policy = "deny" }}',
-    "documents only": 'key_prefix "meshc/v1/{mesh}/specs/" {{ policy = "read" }}',
-    "the revision only": 'key "meshc/v1/{mesh}/specs-revision" {{ policy = "read" }}',
+    "one document less": READER + 'key "meshc/v1/MESH/specs/app" { policy = "deny" }',
+    "documents only": 'key_prefix "meshc/v1/MESH/specs/" { policy = "read" }',
+    "the revision only": 'key "meshc/v1/MESH/specs-revision" { policy = "read" }',
 }
 
 
@@ -42,8 +43,7 @@ class Place:
             (folder / f"{name}.yaml").write_text(text)
 
     def run_with(self, rules: str, *arguments: str) -> int:
-        reader = READER.format(mesh=self.mesh)
-        given = rules.format(mesh=self.mesh, reader=reader)
+        given = rules.replace("MESH", self.mesh)
         token = self.server.make_token(given, f"t-{secrets.token_hex(6)}")
         self.environment.setenv("CONSUL_HTTP_TOKEN", token)
         return run(arguments)
