@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from meshc.delivery.xds.grpc_client import for_grpc_client
 from meshc.delivery.xds.rewrite import Variant, rewritten
 from meshc.delivery.xds.snapshot import Encoded, TypeSet, encoded
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, TypeUrl
@@ -50,6 +51,8 @@ class Library:
         """
         messages = read_resources(data)
         try:
+            if variant is Variant.GRPC_CLIENT:
+                messages = for_grpc_client(messages, type_url)
             found = [self._encoded(message, type_url, variant) for message in messages]
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(f"a file of the bundle holds no resource of ours: {error}") from error

@@ -22,11 +22,13 @@ class Variant(enum.Enum):
     GRPC = "grpc"
     DELTA_GRPC = "delta-grpc"
     REST = "rest"
+    GRPC_CLIENT = "grpc-client"
+    """Aggregated, for gRPC's own client instead of an Envoy."""
 
 
 def config_source(variant: Variant) -> dict[str, Any]:
     """Return Envoy's `ConfigSource` for a way to fetch resources."""
-    if variant is Variant.AGGREGATED:
+    if variant in {Variant.AGGREGATED, Variant.GRPC_CLIENT}:
         return {"ads": {}, "resource_api_version": "V3"}
     source: dict[str, Any] = {
         "api_type": variant.name,

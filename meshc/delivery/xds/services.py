@@ -12,6 +12,7 @@ from grpclib.exceptions import GRPCError
 
 from meshc.delivery.xds.connected import Connected
 from meshc.delivery.xds.connection import messages
+from meshc.delivery.xds.grpc_client import USER_AGENT
 from meshc.delivery.xds.rewrite import Variant
 from meshc.delivery.xds.stream import ProtocolError, Stream
 from meshc.delivery.xds.types import (
@@ -137,7 +138,7 @@ class Discovery:
         if not request.node:
             raise GRPCError(Status.INVALID_ARGUMENT, "the first request must name its node")
         self._gate.check(grpc.peer, request.node)
-        variant = _variant(only=only, is_delta=is_delta)
+        variant = _variant(request, only=only, is_delta=is_delta)
         try:
             snapshot = await self._snapshot(request.node, variant)
         except UnknownNameError as error:
@@ -160,7 +161,8 @@ class Discovery:
         raise GRPCError(Status.UNAVAILABLE, "no bundle is loaded yet")
 
 
-def _variant(*, only: TypeUrl | None, is_delta: bool) -> Variant:
+def _variant(request: Request | DeltaRequest, *, only: TypeUrl | None, is_delta: bool) -> Variant:
     if only is None:
-        return Variant.AGGREGATED
+        is_grpc = request.user_agent.startswith(USER_AGENT)
+        return Variant.GRPC_CLIENT if is_grpc else Variant.AGGREGATED
     return Variant.DELTA_GRPC if is_delta else Variant.GRPC

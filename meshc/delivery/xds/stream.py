@@ -237,7 +237,8 @@ class Stream:
 
     def _are_clusters_ready(self, now: float) -> bool:
         """Whether the client has all clusters and their endpoints, so that none is warming."""
-        if CLUSTER not in self.subscriptions:
+        clusters = self.subscriptions.get(CLUSTER)
+        if clusters is None:
             return True  # a client that starts with listeners, as gRPC's own does
         if not self._is_answered(CLUSTER, now) or not self._is_answered(ENDPOINT, now):
             return False
@@ -246,7 +247,7 @@ class Stream:
         endpoints = self._view(ENDPOINT).resources
         waited_for = {
             one.endpoints
-            for one in self._view(CLUSTER).resources.values()
+            for one in clusters.interest.select(self._view(CLUSTER)).values()
             if one.endpoints in endpoints
         }
         subscription = self.subscriptions.get(ENDPOINT)

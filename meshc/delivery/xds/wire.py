@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BITS = 64
-_NODE_ID = 1
+_NODE_ID, _NODE_USER_AGENT = 1, 6
 _STATUS_MESSAGE = 2
 
 
@@ -30,6 +30,7 @@ class Request:
 
     type_url: str = ""
     node: str | None = None
+    user_agent: str = ""
     names: tuple[str, ...] = ()
     version: str = ""
     nonce: str = ""
@@ -43,6 +44,7 @@ class DeltaRequest:
 
     type_url: str = ""
     node: str | None = None
+    user_agent: str = ""
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
     known: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class DeltaRequest:
 
 def read_request(data: bytes) -> Request:
     """Read a `DiscoveryRequest`; raises WireError."""
-    version = type_url = nonce = ""
+    version = type_url = nonce = user_agent = ""
     node = error = None
     names: list[str] = []
     for number, value in _fields(data):
@@ -61,7 +63,7 @@ def read_request(data: bytes) -> Request:
             case 1:
                 version = _text(value)
             case 2:
-                node = _node_id(value)
+                node, user_agent = _node(value)
             case 3:
                 names.append(_text(value))
             case 4:
@@ -75,6 +77,7 @@ def read_request(data: bytes) -> Request:
     return Request(
         type_url=type_url,
         node=node,
+        user_agent=user_agent,
         names=tuple(names),
         version=version,
         nonce=nonce,
@@ -84,7 +87,7 @@ def read_request(data: bytes) -> Request:
 
 def read_delta_request(data: bytes) -> DeltaRequest:
     """Read a `DeltaDiscoveryRequest`; raises WireError."""
-    type_url = nonce = ""
+    type_url = nonce = user_agent = ""
     node = error = None
     subscribe: list[str] = []
     unsubscribe: list[str] = []
@@ -92,7 +95,7 @@ def read_delta_request(data: bytes) -> DeltaRequest:
     for number, value in _fields(data):
         match number:
             case 1:
-                node = _node_id(value)
+                node, user_agent = _node(value)
             case 2:
                 type_url = _text(value)
             case 3:
@@ -111,6 +114,7 @@ def read_delta_request(data: bytes) -> DeltaRequest:
     return DeltaRequest(
         type_url=type_url,
         node=node,
+        user_agent=user_agent,
         subscribe=tuple(subscribe),
         unsubscribe=tuple(unsubscribe),
         known=known,
@@ -223,12 +227,15 @@ def _text(value: bytes | int) -> str:
         raise WireError("a text is not UTF-8") from error
 
 
-def _node_id(value: bytes | int) -> str:
-    found = ""
+def _node(value: bytes | int) -> tuple[str, str]:
+    """Return the name of a node, and that of the program that it runs."""
+    name = user_agent = ""
     for number, part in _fields(_bytes(value)):
         if number == _NODE_ID:
-            found = _text(part)
-    return found
+            name = _text(part)
+        elif number == _NODE_USER_AGENT:
+            user_agent = _text(part)
+    return name, user_agent
 
 
 def _status_message(value: bytes | int) -> str:

@@ -256,7 +256,7 @@ def test_a_publication_that_is_under_way_is_waited_for(
 
         assert await scene.call.has_silence()
 
-        assert scene.problem == ""
+        assert (scene.problem, scene.serving.facts.switches) == ("", 0)
         (folder / "index.json").write_bytes(halting.last)
         assert b"127.0.9.3" in (await scene.call.answer()).resources[0].value
 

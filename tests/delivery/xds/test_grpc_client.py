@@ -1,0 +1,172 @@
+"""A program without an Envoy: grpcio's own xDS client, with the bootstrap that meshc prints."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from meshc.delivery.xds.grpc_client import for_grpc_client
+from meshc.delivery.xds.status import describe
+from meshc.delivery.xds.types import ENDPOINT, LISTENER
+from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
+from tests.delivery.xds.served import caller, free_port, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CALLER = Path(__file__).with_name("grpc_caller.py")
+_MESHC = Path(sys.executable).with_name("meshc")
+_CALLS = 20
+_TRIES = 200
+
+
+@contextlib.contextmanager
+def _answering(name: str) -> Iterator[int]:
+    """A gRPC server that says its name; yields its port."""
+
+    class Who(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> Any:
+            del details
+            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: name.encode())
+
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Who()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def _documents(ports: dict[str, int]) -> dict[str, str]:
+    hosts = "".join(
+        f"- name: {name}\n"
+        f"  ingressAddr: {{host: 127.0.0.1, port: {port}}}\n"
+        f"  substanceAddr: {{host: 127.0.0.2, port: {port}}}\n"
+        for name, port in ports.items()
+    )
+    return {
+        "app": f"protocol: GRPC\nhosts:\n{hosts}",
+        "front": "protocol: HTTP\nhosts:\n- name: front1\n"
+        "  ingressAddr: {host: 127.0.9.1, port: 8000}\n"
+        "  substanceAddr: {host: 127.0.0.1, port: 9000}\n"
+        "dependentServices:\n- {name: app, egressPort: 9001}\n",
+    }
+
+
+@contextlib.contextmanager
+def _caller(target: str, bootstrap: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(_CALLER), target],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"GRPC_XDS_BOOTSTRAP": str(bootstrap)},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ask(process: subprocess.Popen[str]) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("target", ["xds:///app", "xds:///app:9001"])
+def test_calls_reach_every_host_and_none_that_was_taken_out(tmp_path: Path, target: str) -> None:
+    with _answering("app1") as one, _answering("app2") as two:
+        both = make_bundle(tmp_path / "both", _documents({"app1": one, "app2": two}))
+        less = make_bundle(tmp_path / "less", _documents({"app2": two}))
+        shutil.copytree(both, tmp_path / "served")
+        port = free_port()
+        bootstrap = tmp_path / "grpc.json"
+        printed = subprocess.run(
+            [
+                *(str(_MESHC), "bootstrap", "front1", "--specs", str(tmp_path / "both" / "specs")),
+                *("--mode", "grpc-client", "--server", f"127.0.0.1:{port}", "--plaintext"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        assert json.loads(printed.stdout)["node"]["id"] == "front1"
+        bootstrap.write_bytes(printed.stdout)
+
+        async def run() -> None:
+            async with served(tmp_path / "served", port=port) as server:
+                with _caller(target, bootstrap) as program:
+                    found: set[str] = set()
+                    for _ in range(_CALLS):
+                        found.add(await asyncio.to_thread(_ask, program))
+                    assert found == {"app1", "app2"}
+
+                    await server.put(less)
+                    for _ in range(_TRIES):
+                        last = [await asyncio.to_thread(_ask, program) for _ in range(_CALLS)]
+                        if set(last) == {"app2"}:
+                            break
+                    assert set(last) == {"app2"}
+                    (status,) = describe(server.serving)["streams"]
+                    assert {name: kind["state"] for name, kind in status["types"].items()} == (
+                        dict.fromkeys(("LDS", "RDS", "CDS", "EDS"), "acknowledged")
+                    )
+
+        asyncio.run(run())
+
+
+def test_dependencies_that_speak_http_are_found_by_name_and_others_are_not(tmp_path: Path) -> None:
+    documents = SMALL | {"store": STORE.replace("HTTP", "TCP")}
+    listeners = _resources(make_bundle(tmp_path, documents) / "nodes" / "front1" / "lds.json")
+
+    found = for_grpc_client(listeners, LISTENER)
+
+    assert found[: len(listeners)] == listeners
+    added = found[len(listeners) :]
+    assert [one["name"] for one in added] == ["app", "app:9001"]
+    assert {tuple(sorted(one)) for one in added} == {("@type", "api_listener", "name")}
+
+
+def test_a_locality_weighs_as_much_as_its_hosts_together(tmp_path: Path) -> None:
+    heavy = APP.replace("- name: app1", "- name: app1\n  weight: 3") + SECOND_HOST
+    bundle = make_bundle(tmp_path, SMALL | {"app": heavy})
+
+    (found,) = for_grpc_client(_resources(bundle / "services" / "app" / "eds.json"), ENDPOINT)
+
+    (locality,) = found["endpoints"]
+    assert locality["load_balancing_weight"] == 4
+    assert locality["locality"] == {}
+
+
+def _resources(path: Path) -> list[Any]:
+    found: list[Any] = json.loads(path.read_text())["resources"]
+    return found
+
+
+def test_an_envoy_gets_none_of_this(tmp_path: Path) -> None:
+    async def run() -> dict[str, int]:
+        counts = {}
+        async with served(make_bundle(tmp_path)) as server, caller(server.port) as client:
+            for agent in ("envoy", "gRPC C-core Linux"):
+                call = client.stream("front1")
+                await call.ask(LISTENER, node={"id": "front1", "user_agent_name": agent})
+                counts[agent] = len((await call.answer()).resources)
+                call.cancel()
+        return counts
+
+    assert asyncio.run(run()) == {"envoy": 3, "gRPC C-core Linux": 7}
