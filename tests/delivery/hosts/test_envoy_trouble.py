@@ -81,7 +81,8 @@ def test_an_idle_restart_of_envoy_is_noticed_and_confirmed(followed: Host) -> No
     followed.start_envoy()
     followed.await_current()
 
-    assert followed.history()[-1]["what"] == "envoy restarted"
+    # On a busy machine it may seem gone for another moment before it answers.
+    assert "envoy restarted" in [entry["what"] for entry in followed.history()[-3:]]
     assert _answers(followed) == {"app1"}
 
 
