@@ -3,8 +3,7 @@
 Between the changes it sees everything that an agent sees in a year: refusals, pauses, a source
 that goes away, an Envoy that is started anew, scrapes.  Memory, descriptors and threads are looked
 at before each change.  What is taken in the second half of a run, by its slope, must be less than
-`MOST`: Python's heap grows in a few steps of almost a MiB in the first thousands of deliveries,
-while the number of its objects stays the same, and then no more.
+`MOST`; in the first half caches fill.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ MOST = {
     "descriptors": (0.5, "descriptors", 1),
     "threads": (0.5, "threads", 1),
 }
-"""What the second half of a run may add by its slope, however long it is, with the unit: one such
-step, and less than one of the others."""
+"""What the second half of a run may add by its slope, however long it is, with the unit: one table
+of Python's that doubles, and less than one of the others."""
 _NETWORK = "127.0.47"
 _PER_SECOND = 1.5
 _LEAST_SHARE = 0.3

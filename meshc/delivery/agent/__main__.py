@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from meshc.delivery.agent.settings import AgentSettings
 
+HEAP = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144"}
+"""How glibc keeps the heap of a process that lives for years: one for all threads, because each
+thread's own would keep what it was once given; and large tables never in it, so that they go back
+whole when they are replaced.  Left alone, glibc takes them in once it has seen one go."""
 _WORLD = 3
 
 
@@ -24,8 +28,7 @@ def become_resident(settings: AgentSettings) -> NoReturn:
     names = settings.__dataclass_fields__
     given = {name: getattr(settings, name) for name in names}
     text = json.dumps(given, default=str)
-    # One heap for all threads: each of glibc's own would keep what it was once given.
-    environment = {"MALLOC_ARENA_MAX": "1", **os.environ}
+    environment = HEAP | os.environ
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(  # noqa: S606, this very interpreter

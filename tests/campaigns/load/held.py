@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WARM_UP = 0.5
-"""The share of a run that does not count: caches fill, and the heap finds its size in steps."""
+"""The share of a run that does not count: caches fill, and tables find their size."""
 _MOST_GROUPS = 120
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from meshc.artifact.manifest import render_manifest
 from meshc.artifact.write import BundleWriter
+from meshc.delivery.agent.__main__ import HEAP
 from tests.artifact.bundles import HEADER
 from tests.delivery.live import until
 from tests.delivery.node_files import eds_cluster, endpoints, node_files, tcp_listener
@@ -100,7 +101,7 @@ class Resident:
             self._process = subprocess.Popen(
                 [*self.program, json.dumps(given)],
                 stderr=stream,
-                env={**os.environ, "MALLOC_ARENA_MAX": "1", **self.environment},
+                env={**os.environ, **HEAP, **self.environment},
             )
         return self
 
