@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.consul
 
+_TOLD = "the agent has told the servers"
+
 
 @pytest.fixture
 def agent(consul_cluster: Cluster) -> Iterator[ConsulServer]:
@@ -62,7 +64,9 @@ def set_up(registrar: Registrar, cluster: Cluster, agent: ConsulServer) -> str:
     source = str(registrar.mesh.out)
     assert registrar.run_only("register-local", "app1", "--source", source).code == 0
     own = f"meshc:{registrar.mesh.name}:service:app:app1"
-    until(lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=60)
+    until(
+        lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=60
+    )
     registrar.server = cluster.first
     assert registrar.run("sync").code == 0
     assert set(registrar.registered()) == set(map(registrar.name, ["app2", "web1"]))
@@ -104,7 +108,11 @@ def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
     assert registrar.run_only(*arguments).code == 0
     with server.client() as client:
         registrar.client = client
-        until(lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=60)
+        until(
+            lambda: own in registrar.services(agent.name),
+            _TOLD,
+            limit_s=60,
+        )
         file.write_text(token_for(server, rules("register-local", **given)))
         server.end_token(old)
         client.catalog_deregister(agent.name, service_id=own)
@@ -116,4 +124,8 @@ def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
         assert "OK (Changed=false)" in registrar.run_only(*arguments).out
         assert own not in registrar.services(agent.name)
         assert "OK (Changed=true)" in registrar.run_only(*arguments, "--again").out
-        until(lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=60)
+        until(
+            lambda: own in registrar.services(agent.name),
+            _TOLD,
+            limit_s=60,
+        )
