@@ -219,7 +219,7 @@ class AgentHost:
     def _await_zero(self, names: tuple[str, ...]) -> None:
         pattern = "|".join(re.escape(name) for name in names)
         end = time.monotonic() + _LIMIT_S
-        while any(self._stats(f"filter={quote(f'^({pattern})$')}").values()):
+        while any(self._stats(f"type=Gauges&filter={quote(f'^({pattern})$')}").values()):
             if time.monotonic() > end:
                 raise SystemExit(f"Envoy keeps {pattern}")
             time.sleep(_PAUSE_S)

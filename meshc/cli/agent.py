@@ -141,7 +141,7 @@ def status_command(file: Path | None, target: str | None, state: str | None, as_
         else:
             _say(summary, todo, is_good=False)
         return _WORLD
-    room = room_of(envoy_user())
+    room = room_of(envoy_user(target=where))
     if as_json:
         limits = {"limit": room.limit, "used": room.used} if room else None
         click.echo(json.dumps(found | {"running": is_running, "inotify": limits}, indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,9 +35,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def asking(clock: Clock, cost_s: float, until_s: float) -> Iterator[float]:
+def asking(clock: Clock, cost_s: float, until_s: float, *, due_s: float = 0.0) -> Iterator[float]:
     """Ask, at a cost, until so much time has passed; yields each pause that followed."""
-    for _ in confirm.pauses():
+    for _ in confirm.pauses(due_s):
         if clock.now >= until_s:
             return
         clock.now += cost_s
@@ -50,6 +51,31 @@ def test_what_is_waited_for_is_noticed_soon_as_measured_by_the_wait(
     list(asking(clock, 0.0005, after_s))
 
     assert max(clock.slept) <= most_s
+
+
+@pytest.mark.parametrize("due_s", [1.0, 60.0])
+def test_what_was_to_be_expected_then_is_noticed_at_once(clock: Clock, due_s: float) -> None:
+    asked = [clock.now for _ in asking(clock, 0.0005, due_s + 0.05, due_s=due_s)]
+
+    around = [moment for moment in asked if due_s - 0.001 <= moment]
+    assert around[0] <= due_s + 0.0011
+    steps = [then - now for now, then in itertools.pairwise(around)]
+    assert max(steps) <= 0.0016
+
+
+def test_waiting_for_what_is_due_asks_no_oftener_until_then(clock: Clock) -> None:
+    before = sum(1 for _ in asking(clock, 0.0005, 0.9))
+    clock.now = 0.0
+
+    assert sum(1 for _ in asking(clock, 0.0005, 0.9, due_s=1.0)) == before
+
+
+def test_what_does_not_come_when_it_was_expected_is_asked_for_ever_less_often(
+    clock: Clock,
+) -> None:
+    list(asking(clock, 0.0005, 20.0, due_s=1.0))
+
+    assert clock.slept[-1] == 0.05
 
 
 def test_a_long_wait_asks_no_oftener_than_twenty_times_a_second(clock: Clock) -> None:

@@ -202,14 +202,18 @@ def await_zero(
     limit_s: float,
     patience: Patience,
     should_hurry: Callable[[], bool] = _never,
+    *,
+    due_s: float = 0.0,
 ) -> bool:
     """Wait until a count of Envoy's is zero; False where it is not in time, or must not wait.
+
+    ``due_s`` says in what time that is to be expected, where it is known.
 
     Raises:
         AdminError: Envoy has stopped answering or is gone.
     """
     started = last_answer = time.monotonic()
-    for _ in pauses():
+    for _ in pauses(due_s):
         try:
             left = count()
         except EnvoyGoneError:
@@ -244,18 +248,23 @@ def patiently(ask: Callable[[], _Answer], patience: Patience) -> _Answer:
     raise AssertionError  # pauses never end
 
 
-def pauses() -> Iterator[None]:
+def pauses(due_s: float = 0.0) -> Iterator[None]:
     """Sleep between any two rounds, for ever: a hundredth of the time so far.
 
-    So what takes a second is noticed 10 ms late.  An Envoy that takes long to answer is asked less
-    often, because the thread that answers has other work to do.
+    So what takes a second is noticed 10 ms late, and what is due in a second 1 ms late: nothing is
+    slept past that moment, and from there on it counts anew.  An Envoy that takes long to answer
+    is asked less often, because the thread that answers has other work to do.
     """
     started = time.monotonic()
+    due = started + due_s
     while True:
         asked = time.monotonic()
         yield
         now = time.monotonic()
-        pause = min((now - started) * _SHARE, _LONGEST_PAUSE_S)
+        if now < due:
+            pause = min((now - started) * _SHARE, _LONGEST_PAUSE_S, due - now)
+        else:
+            pause = min((now - due) * _SHARE, _LONGEST_PAUSE_S)
         cost = now - asked
         if cost > _DEAR_S:
             pause = max(pause, min(2 * cost, _LONGEST_REST_S))

@@ -83,7 +83,7 @@ def deliver(
             node=bundle.node,
             admin=outset.admin,
             patience=patience,
-            drain_limit_s=outset.info.drain_time_s + patience.drain_margin,
+            drain_s=outset.info.drain_time_s,
             files=dict(outset.old.files),
             baseline=outset.baseline,
             haste=haste,
@@ -109,7 +109,7 @@ class _Delivery:
     node: str
     admin: EnvoyAdmin
     patience: Patience
-    drain_limit_s: float
+    drain_s: float
     files: dict[str, bytes]
     baseline: Baseline
     haste: Callable[[], Haste] = unhurried
@@ -117,6 +117,7 @@ class _Delivery:
     removed: list[str] = field(default_factory=list)
     left_clusters: tuple[str, ...] = ()
     _undo: list[tuple[Put, bytes | None]] = field(default_factory=list)
+    _listeners_put_at: float | None = None
 
     def run(self, steps: Sequence[Step]) -> None:
         """Run the steps in order; puts everything back and raises where one does not succeed."""
@@ -206,10 +207,19 @@ class _Delivery:
                 self.files[path] = found
             raise
         self.files[path] = data
+        if path == LDS:
+            self._listeners_put_at = time.monotonic()
 
     def _await_drained(self) -> bool:
+        due_s = 0.0
+        if self._listeners_put_at is not None:
+            due_s = max(0.0, self._listeners_put_at + self.drain_s - time.monotonic())
         return await_zero(
-            self.admin.draining, self.drain_limit_s, self.patience, self._is_in_a_hurry
+            self.admin.draining,
+            self.drain_s + self.patience.drain_margin,
+            self.patience,
+            self._is_in_a_hurry,
+            due_s=due_s,
         )
 
     def _is_in_a_hurry(self) -> bool:

@@ -5,6 +5,8 @@ The kernel counts per user, over all processes, so what others of that user hold
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING
 from meshc.delivery.errors import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meshc.delivery.agent.configuration import Configuration
 
 _LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -23,6 +27,7 @@ _RESERVE = 2
 """Left for whoever comes next, such as this agent's own watch."""
 _LOOK_EVERY_S = 100.0
 _BELIEVED_S = 120.0
+_FRESH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,33 +99,64 @@ def _instances(folder: str) -> int:
     return count
 
 
-def envoy_user(proc: Path = _PROC) -> int | None:
+def envoy_user(proc: Path = _PROC, *, target: Path | None = None) -> int | None:
     """Return the user of the Envoy on this host; None where none is seen.
 
-    A hardened service (ProtectProc=invisible) sees its own processes only.
+    Of several it is the one that watches the target, or was started with a file in it; where that
+    cannot be told, the first.  A hardened service (ProtectProc=invisible) sees its own processes
+    only.
     """
+    found = list(_envoys(proc))
+    if target is not None and len(found) > 1:
+        found.sort(key=lambda one: not _runs_from(one[0], target))
+    return found[0][1] if found else None
+
+
+def _envoys(proc: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folder and the user of each process that is named like Envoy."""
     with os.scandir(proc) as entries:
         for entry in entries:
             if entry.name.isdecimal():
                 try:
-                    name = (proc / entry.name / "comm").read_text().strip()
-                    if name == "envoy":
-                        return entry.stat().st_uid
+                    if (proc / entry.name / "comm").read_text().strip() == "envoy":
+                        yield proc / entry.name, entry.stat().st_uid
                 except OSError:
                     continue
-    return None
 
 
-def check_room(old: Configuration, new: Configuration) -> None:
+def _runs_from(process: Path, target: Path) -> bool:
+    """Whether a process was started with a file in the target, or watches it."""
+    place = os.path.realpath(target)
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        folder = os.readlink(process / "cwd")  # noqa: PTH115, also of a folder that is gone
+    except OSError:
+        words, folder = [], ""
+    for word in map(os.fsdecode, words):
+        named = os.path.join(folder, word.rpartition("=")[2])  # noqa: PTH118, of any kind
+        if os.path.realpath(named).startswith(f"{place}/"):
+            return True
+    with contextlib.suppress(OSError):
+        mark = f" ino:{target.stat().st_ino:x} "
+        for name in os.listdir(process / "fdinfo"):  # noqa: PTH208, hundreds of them
+            with (process / "fdinfo" / name).open() as stream:
+                if any(line.startswith("inotify ") and mark in line for line in stream):
+                    return True
+    return False
+
+
+def check_room(old: Configuration, new: Configuration, *, target: Path | None = None) -> None:
     """Refuse what would make the running Envoy abort.
 
     Raises:
         DeliveryError: there are not enough inotify instances; nothing has been touched.
     """
     more = new_subscriptions(old, new)
-    if not more:
-        return
-    room = _seen_now()
+    if more:
+        _check(old, more, _seen_now(target))
+
+
+def _check(old: Configuration, more: int, room: Room | None) -> None:
     if room is None:
         return
     held = max(room.used, 0 if room.is_complete else subscriptions_of(old))
@@ -136,19 +172,27 @@ def check_room(old: Configuration, new: Configuration) -> None:
 class RoomMemory:
     """How much room there was when last looked: a look takes milliseconds that a delivery misses.
 
-    It is believed for two minutes, and only where half of the limit would still be free.
+    It is believed for two minutes, and only where half of the limit would still be free; a look
+    for a delivery that follows at once is believed in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, target: Path | None = None) -> None:
+        self._target = target
         self._room: Room | None = None
-        self._looked_at: float | None = None
+        self._looked_at = -math.inf
+        self._looked_ahead_at = -math.inf
 
     def refresh(self) -> None:
         """Look now and then, while nobody waits."""
-        now = time.monotonic()
-        if self._looked_at is None or now > self._looked_at + _LOOK_EVERY_S:
-            self._looked_at = now
-            self._room = _seen_now()
+        if time.monotonic() > self._looked_at + _LOOK_EVERY_S:
+            self._look()
+
+    def look_ahead(self, old: Configuration, new: Configuration) -> None:
+        """Look where a check that follows at once would have to."""
+        more = new_subscriptions(old, new)
+        if more and not self._is_enough_for(more):
+            self._look()
+            self._looked_ahead_at = self._looked_at
 
     def check(self, old: Configuration, new: Configuration) -> None:
         """Refuse what would make the running Envoy abort, as `check_room` does.
@@ -157,25 +201,34 @@ class RoomMemory:
             DeliveryError: there are not enough inotify instances; nothing has been touched.
         """
         more = new_subscriptions(old, new)
-        room, self._room = self._room, None
-        if room is None or self._is_old() or not _is_ample(room, more):
-            self._looked_at = None  # look again when nobody waits
-            check_room(old, new)
-        else:
+        if not more:
+            return
+        is_ahead = time.monotonic() <= self._looked_ahead_at + _FRESH_S
+        self._looked_ahead_at = -math.inf
+        if not self._is_enough_for(more) and not is_ahead:
+            self._look()
+        room = self._room
+        _check(old, more, room)
+        if room is not None:
             self._room = replace(room, used=room.used + more)
 
-    def _is_old(self) -> bool:
-        return self._looked_at is None or time.monotonic() > self._looked_at + _BELIEVED_S
+    def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        self._room = _seen_now(self._target)
+
+    def _is_enough_for(self, more: int) -> bool:
+        is_believed = time.monotonic() <= self._looked_at + _BELIEVED_S
+        return is_believed and self._room is not None and _is_ample(self._room, more)
 
 
 def _is_ample(room: Room, more: int) -> bool:
     return room.is_complete and 2 * (room.used + more + _RESERVE) <= room.limit
 
 
-def _seen_now() -> Room | None:
+def _seen_now(target: Path | None) -> Room | None:
     """Look at the instances of Envoy's user; None where nobody can tell."""
     try:
-        return room_of(envoy_user())
+        return room_of(envoy_user(target=target))
     except OSError:
         return None
 

@@ -88,7 +88,7 @@ class Jobs:
         )
         self._at_hand: _Candidate | None = None
         self._is_stored = True
-        self._room = RoomMemory()
+        self._room = RoomMemory(self._target)
         self.probe = EnvoyProbe(settings, lambda files: endpoints.as_built(files, self.probe.good))
         self.facts = Facts()
 
@@ -227,6 +227,7 @@ class Jobs:
         if lying is not None and not why_no_start(lying.there, self._settings.node):
             with suppress(DeliveryError):
                 candidate.outset = self._survey(candidate, lying)
+                self._room.look_ahead(candidate.outset.old, candidate.outset.new)
 
     def _survey(self, candidate: _Candidate, lying: Lying) -> Outset:
         admin = self.probe.admin(lying.there.bootstrap)

@@ -284,6 +284,47 @@ def test_where_room_was_not_ample_a_delivery_looks_again_and_is_refused(
     assert looks.count == 2
 
 
+def test_a_look_for_a_delivery_that_follows_at_once_is_not_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=90, is_complete=True))
+    memory = RoomMemory()
+    memory.refresh()
+
+    memory.look_ahead(configuration("a"), configuration("a", "b"))
+    memory.check(configuration("a"), configuration("a", "b"))
+    memory.check(configuration("a", "b"), configuration("a", "b", "c"))
+
+    assert looks.count == 3
+
+
+def test_a_look_for_a_delivery_that_came_late_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=90, is_complete=True))
+    memory = RoomMemory()
+    memory.look_ahead(configuration("a"), configuration("a", "b"))
+    looks.found = Room(limit=128, used=128, is_complete=True)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1.1)
+
+    with pytest.raises(DeliveryError, match="would abort"):
+        memory.check(configuration("a"), configuration("a", "b"))
+
+
+def test_nobody_looks_ahead_for_a_delivery_that_needs_no_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=20, is_complete=True))
+    memory = RoomMemory()
+    memory.look_ahead(configuration("a", "b"), configuration("a"))
+    memory.refresh()
+
+    memory.look_ahead(configuration("a"), configuration("a", "b"))
+
+    assert looks.count == 1
+
+
 def test_an_old_look_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = Looks(monkeypatch, Room(limit=128, used=20, is_complete=True))
     memory = RoomMemory()
