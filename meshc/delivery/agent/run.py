@@ -123,7 +123,7 @@ class Agent:
         self._jobs = Jobs(settings, self.store, self._source, lambda: self._haste, self._endpoints)
         self._jobs.probe.remember_address(ledger.admin)
         self._reporter = Reporter(settings, self._log, self.store, is_resident=self._is_resident)
-        self._reporter.shown.notes = notes
+        self._notes = notes
         for note in notes:
             self._log.warn("doubtful place", note=note)
         if problem:
@@ -148,7 +148,6 @@ class Agent:
         problem = self._source.watch(self._on_source)
         if problem:
             self._log.warn("polling", reason=problem, every=self._settings.poll)
-            self._reporter.shown.notes += (f"the source is polled: {problem}",)
         self._loop()
         notify(STOPPING="1", STATUS="stopping")
         self._log.info("stopped", generation=short(self.state.ledger.good or "") or None)
@@ -241,6 +240,9 @@ class Agent:
     def _show(self) -> None:
         """Bring the status up to date."""
         self._show_at = None
+        reason = self._source.unwatched
+        polled = (f"the source is polled: {reason}",) if reason else ()
+        self._reporter.shown.notes = self._notes + polled
         self._reporter.show(self.state, self._jobs)
 
     def _act(self, action: ev.Action) -> None:

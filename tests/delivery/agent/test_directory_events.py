@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,3 +139,23 @@ def test_a_manifest_that_comes_while_another_is_read_is_news(
         source.fetch(None)
 
     assert said == [False, True]
+
+
+def test_a_source_says_for_how_long_nobody_watches_it(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_observer: InotifyObserver) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    source = DirectorySource(settings_for(out, tmp_path / "target"))
+    with monkeypatch.context() as patch:
+        patch.setattr(InotifyObserver, "start", refuse)
+        told = source.watch(lambda _at: None)
+        source.fetch(None)
+        before = source.unwatched
+    source.fetch(None)
+    after = source.unwatched
+    source.close()
+
+    assert told == before == "inotify is not to be had: Too many open files"
+    assert after == ""

@@ -23,6 +23,7 @@ _HEAVY = {
     *("multiprocessing", "unittest", "xml", "meshc.spec", "meshc.compile"),
     *("meshc.validate", "meshc.plan", "meshc.cli", "meshc.pipeline", "meshc.assemble"),
 }
+_INSTANCES = "/proc/sys/user/max_inotify_instances"
 _MOST_KIB = 30 * 1024
 _TEN_YEARS_S = 10 * 365 * 86400
 _IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s*(\S+)$", re.MULTILINE)
@@ -235,13 +236,18 @@ def test_a_failing_source_is_asked_ever_more_rarely_and_never_given_up(root: Pat
     assert failures == 0
 
 
-def test_without_inotify_it_polls_and_says_so(root: Path) -> None:
+@pytest.fixture
+def without_inotify() -> tuple[str, ...]:
+    """What starts an agent in a place of its own, in which nobody gets an inotify instance."""
     command = ("unshare", "--user", "--map-root-user")
     if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
         pytest.skip("no user namespace is to be had here")
-    line = 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$@"'
-    program = (*command, "sh", "-c", line, "sh", sys.executable, "-m", "meshc.delivery.agent")
-    with Resident(root, {"poll": 0.1}, program=program) as agent:
+    line = f'echo 0 >{_INSTANCES}; exec "$@"'
+    return (*command, "sh", "-c", line, "sh", sys.executable, "-m", "meshc.delivery.agent")
+
+
+def test_without_inotify_it_polls_and_says_so(root: Path, without_inotify: tuple[str, ...]) -> None:
+    with Resident(root, {"poll": 0.1}, program=without_inotify) as agent:
         agent.await_files(numbered(0))
         change(root, 1)
         agent.await_files(numbered(1))
@@ -249,3 +255,19 @@ def test_without_inotify_it_polls_and_says_so(root: Path) -> None:
 
     assert len(agent.said("polling")) == 1
     assert any("the source is polled: inotify" in note for note in notes)
+
+
+def test_when_inotify_comes_back_it_says_no_more_that_it_polls(
+    root: Path, without_inotify: tuple[str, ...]
+) -> None:
+    def is_polled() -> bool:
+        return any("the source is polled" in note for note in agent.status().get("notes", ()))
+
+    with Resident(root, {"poll": 0.1}, program=without_inotify) as agent:
+        agent.await_files(numbered(0))
+        until(is_polled, "a word about it")
+        place = ("nsenter", "--user", "--target", str(agent.process.pid))
+        line = f"echo 16 >{_INSTANCES}"
+        subprocess.run([*place, "--preserve-credentials", "sh", "-c", line], check=True)
+
+        until(lambda: not is_polled(), "no word about it")

@@ -39,6 +39,9 @@ class Source(Protocol):
     order: int | None
     """When what was fetched last was published, in milliseconds; None where nobody says so."""
 
+    unwatched: str
+    """Why changes are noticed by asking alone; empty: that is meant so, or they are watched."""
+
     def watch(self, notify: Callable[[float], None]) -> str:
         """Call ``notify`` on changes, from any thread; return why that cannot be, or nothing.
 

@@ -69,6 +69,7 @@ class ConsulSource:
 
     def __init__(self, settings: AgentSettings, held: Callable[[str], bytes | None]) -> None:
         self.order: int | None = None
+        self.unwatched = ""
         place = parse_consul_url(settings.source)
         self._mesh = place.mesh
         self._node = settings.node

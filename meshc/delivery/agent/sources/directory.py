@@ -38,6 +38,7 @@ class DirectorySource:
 
     def __init__(self, settings: AgentSettings) -> None:
         self.order: int | None = None
+        self.unwatched = ""
         self.directory = Path(settings.source.removeprefix("file://")).absolute()
         self._node = settings.node
         self._pointer = pointer_path(settings.node)
@@ -50,11 +51,14 @@ class DirectorySource:
 
     def watch(self, notify: Callable[[float], None]) -> str:
         """Watch the folder itself, or that of the pointers: what changes last lies in it."""
-        problem = self._watch(notify)
+        self._watch(notify)
         self._notify = notify  # not before: a fetch meanwhile would set up a second watch
-        return problem
+        return self.unwatched
 
-    def _watch(self, notify: Callable[[float], None]) -> str:
+    def _watch(self, notify: Callable[[float], None]) -> None:
+        self.unwatched = self._try_to_watch(notify)
+
+    def _try_to_watch(self, notify: Callable[[float], None]) -> str:
         from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: PLC0415
         from watchdog.observers.inotify import InotifyObserver  # noqa: PLC0415, memory
 

@@ -61,6 +61,7 @@ class WebSource:
 
     def __init__(self, settings: AgentSettings, held: Callable[[str], bytes | None]) -> None:
         self.order: int | None = None
+        self.unwatched = ""
         self._settings = settings
         self._held = held
         self._pointer = pointer_path(settings.node)
