@@ -33,7 +33,6 @@ ROOMS = [
 ]
 LONGEST_MODULE = 400
 TO_BE_SPLIT = {
-    "delivery/agent/test_state.py",
     "delivery/publish/test_publisher.py",
     "delivery/publish/test_to_consul.py",
     "delivery/register/test_catalogue.py",

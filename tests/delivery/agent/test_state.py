@@ -1,18 +1,15 @@
-"""What the agent decides: single decisions as a table, and any sequence of events at all."""
+"""What the agent decides, one decision at a time."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from meshc.delivery.agent import events as ev
 from meshc.delivery.agent.haste import Haste
 from meshc.delivery.agent.ledger import Ledger, Refusal
-from meshc.delivery.agent.machine import is_settled, step, wake_at
+from meshc.delivery.agent.machine import step, wake_at
 from meshc.delivery.agent.state import Rhythm, State
 
 RHYTHM = Rhythm()
@@ -319,171 +316,3 @@ def test_a_damaged_target_is_mended_after_a_start() -> None:
 
     assert then == (ev.Deliver(generation="a"),)
     assert after.must_repeat
-
-
-# --- any sequence of events ------------------------------------------------------------------
-
-NAMES = ("a", "b", "c", "d")
-
-
-class World:
-    """A host whose disk, Envoy, source and operator do what a random source tells them."""
-
-    def __init__(self, luck: random.Random) -> None:
-        self.luck = luck
-        self.now = 0.0
-        self.disk: str | None = None
-        """Generation in the target; None: nothing, or files of two."""
-        self.state = State(rhythm=RHYTHM, ledger=Ledger())
-        self.is_kind = False
-        self.refused: set[str] = set()
-
-    def start(self) -> None:
-        """Come up with nothing but the ledger, as after a crash."""
-        self.state = State(rhythm=RHYTHM, ledger=self.state.ledger)
-        is_whole = self.disk is not None or self.state.ledger.good is not None
-        self.take(ev.Started(at=self.now, is_whole=is_whole))
-
-    def take(self, event: ev.Event) -> None:
-        before = self.state
-        self.state, found = step(before, event)
-        for action in found:
-            if isinstance(action, ev.Fetch | ev.Check | ev.Deliver | ev.Probe):
-                assert self.state.job == action
-            if isinstance(action, ev.Deliver):
-                assert action.generation not in self.state.ledger.quarantine
-                assert self.state.ledger.intent == action.generation
-            if isinstance(action, ev.Check) and self.state.doubt is not None:
-                assert action.generation != self.state.doubt.generation
-        if not isinstance(event, ev.AllowAsked):
-            assert self.state.ledger.order >= before.ledger.order
-        self.check()
-
-    def check(self) -> None:
-        ledger = self.state.ledger
-        if not isinstance(self.state.job, ev.Deliver):
-            known_bad = ledger.intent is not None or ledger.good is None
-            assert self.disk == ledger.good or known_bad or self.state.must_repeat
-        due = wake_at(self.state)
-        if due is not None and due <= self.now:
-            _, found = step(self.state, ev.Ticked(at=self.now))
-            assert found, "awake for nothing"
-
-    def crash(self) -> None:
-        if isinstance(self.state.job, ev.Deliver) and self.luck.random() < 0.7:
-            self.disk = None
-        self.start()
-
-    def move(self) -> None:
-        self.now += self.luck.choice((0.0, 0.001, 0.1, 1.0, 30.0))
-        kind = self.luck.random()
-        if not self.is_kind and kind < 0.1:
-            self.crash()
-        elif not self.is_kind and kind < 0.3:
-            self.take(self.outside())
-        elif self.state.job is not None:
-            self.take(self.reply(self.state.job))
-        else:
-            self.now = max(self.now, wake_at(self.state) or self.now)
-            self.take(ev.Ticked(at=self.now))
-
-    def outside(self) -> ev.Event:
-        name = self.luck.choice(NAMES)
-        return self.luck.choice(
-            (
-                ev.SourceChanged(at=self.now),
-                ev.HealthChanged(at=self.now),
-                ev.Ticked(at=self.now),
-                ev.PauseAsked(at=self.now, reason="p"),
-                ev.ResumeAsked(at=self.now),
-                ev.RollbackAsked(at=self.now, generation=name, reason="r"),
-                ev.AllowAsked(at=self.now, generation=name),
-            )
-        )
-
-    def reply(self, job: ev.Job) -> ev.Event:
-        is_fine = self.is_kind or self.luck.random() < 0.6
-        match job:
-            case ev.Fetch():
-                if is_fine:
-                    name = NAMES[-1] if self.is_kind else self.luck.choice(NAMES)
-                    # Later each time, but also earlier, as after a snapshot was restored.
-                    back = 0 if self.is_kind else self.luck.choice((0, 0, 0, 50, 5000))
-                    order = max(1, 10_000 + int(self.now * 1000) - back)
-                    clock = int(self.now * 1000)
-                    return ev.Fetched(at=self.now, generation=name, order=order, clock_ms=clock)
-                half = self.luck.random() < 0.5
-                return ev.FetchFailed(at=self.now, reason="f", is_incomplete=half)
-            case ev.Check():
-                if is_fine:
-                    return ev.Passed(at=self.now, generation=job.generation)
-                return self.luck.choice(
-                    (
-                        ev.Held(at=self.now, generation=job.generation, reason="h"),
-                        ev.Rejected(at=self.now, generation=job.generation, refusal=BAD),
-                        ev.Failed(at=self.now, generation=job.generation, reason="w"),
-                        ev.Lost(at=self.now, generation=job.generation),
-                    )
-                )
-            case ev.Deliver():
-                return self.delivery(job, is_fine=is_fine)
-            case ev.Probe():
-                return ev.Probed(
-                    at=self.now,
-                    is_up=is_fine,
-                    is_current=self.disk is not None if is_fine else None,
-                    is_disk_changed=self.disk != self.state.ledger.good,
-                    is_whole=self.disk is not None or self.state.ledger.good is not None,
-                )
-
-    def delivery(self, job: ev.Deliver, *, is_fine: bool) -> ev.Event:
-        before = self.disk
-        if is_fine:
-            self.disk = job.generation
-            return ev.Delivered(at=self.now, generation=job.generation)
-        kind = self.luck.choice(("rejected", "failed", "gone", "lost"))
-        if kind == "lost":
-            return ev.Lost(at=self.now, generation=job.generation)
-        if kind == "gone" and job.fallback is not None:
-            self.disk = job.fallback
-            return ev.Undone(at=self.now, generation=job.fallback)
-        is_restored = self.luck.random() < 0.7
-        self.disk = before if is_restored else None
-        if kind == "rejected":
-            return ev.Rejected(
-                at=self.now, generation=job.generation, refusal=BAD, is_restored=is_restored
-            )
-        return ev.Failed(
-            at=self.now,
-            generation=job.generation,
-            reason="w",
-            is_gone=kind == "gone",
-            is_restored=is_restored,
-        )
-
-
-@pytest.mark.property
-@settings(max_examples=3000, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_from_any_events_the_host_ends_with_one_whole_generation(seed: int) -> None:
-    """And nothing in quarantine is ever tried, at most one job runs, nobody wakes for nothing."""
-    world = World(random.Random(seed))
-    world.start()
-    for _ in range(150):
-        world.move()
-
-    world.is_kind = True
-    world.start()  # what was lost on disk is there again, or has been fetched
-    world.take(ev.ResumeAsked(at=world.now))
-    for _ in range(60):
-        world.move()
-
-    ledger = world.state.ledger
-    wanted = NAMES[-1]
-    if wanted in ledger.quarantine or wanted in world.state.held:
-        assert ledger.intent is None
-        assert world.disk == ledger.good
-    else:
-        assert (world.disk, ledger.good, ledger.intent) == (wanted, wanted, None)
-    assert world.state.renew_since is None or ledger.good in {None, *world.state.lost}
-    assert is_settled(world.state) or world.state.job is not None
