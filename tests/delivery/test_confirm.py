@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin, SubscriptionState
-from meshc.delivery.agent.configuration import Subscription
+from meshc.delivery.agent.configuration import Subscription, address_of
 from meshc.delivery.agent.confirm import Outcome, judge, judge_all
 from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError
 
@@ -151,6 +151,64 @@ def test_reasons_are_one_printable_line_each_and_told_once(stub: Stub) -> None:
     admin, _ = stub(saying({"configs": [{"name": "l", **entry}, entry, {"name": "ok"}]}))
 
     assert admin.listener_errors() == {"l": "cannot bind '127.0.0.1:80': [31m Permission denied"}
+
+
+def test_listeners_are_told_with_all_their_addresses(stub: Stub) -> None:
+    def at(address: str, port: int) -> dict[str, object]:
+        return {"socket_address": {"address": address, "port_value": port}}
+
+    pipe = {"pipe": {"path": "/run/x"}}
+    six = {"name": "six", "local_address": at("::1", 2)}
+    admin, _ = stub(
+        saying(
+            {
+                "listener_statuses": [
+                    {"name": "four", "local_address": at("127.0.0.1", 1)},
+                    six | {"additional_local_addresses": [at("::1", 3), pipe]},
+                ]
+            }
+        )
+    )
+
+    assert admin.listeners() == {
+        "four": {address_of(at("127.0.0.1", 1))},
+        "six": {address_of(at("0:0::1", 2)), address_of(at("::1", 3)), address_of(pipe)},
+    }
+
+
+@pytest.mark.parametrize("value", [[], {"listener_statuses": 5}, {"listener_statuses": [{}]}])
+def test_listeners_that_are_none_are_an_error(stub: Stub, value: object) -> None:
+    admin, _ = stub(saying(value))
+
+    with pytest.raises(AdminError):
+        admin.listeners()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"address": "::1", "port_value": 1}, {"address": "0:0::1", "port_value": 1}, True),
+        (
+            {"address": "1.1.1.1", "port_value": 1},
+            {"protocol": "TCP", "address": "1.1.1.1", "port_value": 1},
+            True,
+        ),
+        (
+            {"address": "1.1.1.1", "port_value": 1},
+            {"protocol": "UDP", "address": "1.1.1.1", "port_value": 1},
+            False,
+        ),
+        ({"address": "1.1.1.1", "port_value": 1}, {"address": "1.1.1.1", "port_value": 11}, False),
+        ({"address": "a.example", "port_value": 1}, {"address": "b", "port_value": 1}, False),
+        ({"address": 5}, {"address": 6}, False),
+    ],
+)
+def test_addresses_have_the_same_name_where_they_are_the_same(
+    one: dict[str, object], other: dict[str, object], *, is_same: bool
+) -> None:
+    found = {address_of({"socket_address": place}) for place in (one, other)}
+
+    assert len(found) == (1 if is_same else 2)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,9 @@ class FakeEnvoy(EnvoyAdmin):
     def listener_errors(self) -> dict[str, str]:
         return {"l": "it does not like it"}
 
+    def listeners(self) -> dict[str, frozenset[str]]:
+        return {}
+
 
 @pytest.fixture
 def envoy(tmp_path: Path) -> FakeEnvoy:

@@ -43,12 +43,14 @@ def planned(
     *,
     stale: tuple[str, ...] = (),
     is_draining: bool = False,
+    running: dict[str, list[str]] | None = None,
 ) -> tuple[Step, ...]:
     return plan_steps(
         read_configuration(old, origin="old"),
         read_configuration(new, origin="new"),
         stale=stale,
         is_draining=is_draining,
+        running=running,
     )
 
 
@@ -218,6 +220,60 @@ def test_a_listener_that_takes_over_an_address_displaces_only_its_owner() -> Non
     new = BOTH | {"lds.json": response("lds-3", *moved)}
 
     assert names(put(planned(BOTH, new), "lds.json")) == ["to-a"]
+
+
+@pytest.mark.parametrize("lying", [(), ("to-a",), ("to-a", "to-b")])
+def test_a_swap_of_which_envoy_has_missed_a_part_begins_anew(lying: tuple[str, ...]) -> None:
+    """Whatever lies on disk: what counts are the addresses that Envoy holds."""
+    swapped = [http_listener("to-a", (HOST, 9002), "a"), http_listener("to-b", (HOST, 9001), "b")]
+    new = BOTH | {"lds.json": response("lds-3", *swapped)}
+    on_disk = BOTH | {
+        "lds.json": response("lds-2b", *(one for one in swapped if one["name"] in lying))
+    }
+
+    steps = planned(
+        on_disk,
+        new,
+        stale=("lds.json",),
+        running={"to-a": [f"{HOST} 9001"], "to-b": [f"{HOST} 9002"]},
+    )
+
+    assert told(steps) == ["lds.json", "lds.json", "warm"]
+    assert names(put(steps, "lds.json")) == []
+    assert names(put(steps, "lds.json", 1)) == ["to-a", "to-b"]
+
+
+def test_who_takes_over_an_address_that_envoy_still_holds_waits_for_the_step_in_between() -> None:
+    to_a = http_listener("to-a", (HOST, 9003), "a")
+    taking = http_listener("taking", (HOST, 9001), "b")
+    new = BOTH | {"lds.json": response("lds-3", to_a, taking, TO_B)}
+
+    steps = planned(
+        new, new, stale=("lds.json",), running={"to-a": [f"{HOST} 9001"], "gone": ["x"]}
+    )
+
+    assert names(put(steps, "lds.json")) == ["to-b"]
+    assert names(put(steps, "lds.json", 1)) == ["to-a", "taking", "to-b"]
+
+
+def test_listeners_that_envoy_has_missed_and_that_take_no_address_come_in_one_step() -> None:
+    steps = planned(BOTH, BOTH, stale=("lds.json",), running={"to-a": [f"{HOST} 9001"]})
+
+    assert told(steps) == ["lds.json", "warm"]
+
+
+def test_routes_that_envoy_follows_although_no_listener_on_disk_does_come_after_clusters() -> None:
+    """Those of a listener that is missing on disk, because Envoy has missed a step in between."""
+    on_disk = ONLY_A | {"lds.json": response("lds-2b")}
+    shared = SHARED_A | SHARED_B
+    shared["a/rds-outbound.json"] = routes("ra2", "outbound/a", "outbound/b")
+    new = node_files(listeners=[TO_A, TO_B], clusters=[A, B], shared=shared, version="3")
+
+    steps = planned(on_disk, new, stale=("lds.json",), running={"to-a": [f"{HOST} 9001"]})
+
+    order = [word.rpartition("/")[0] + word.rpartition("/")[2][:3] for word in told(steps)]
+    assert order.index("cds") < order.index("services/ards")
+    assert put(steps, "services/a/rds-outbound.json").subscriptions
 
 
 def test_a_removed_listener_may_be_followed_on_its_address_in_one_step() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from meshc.delivery.agent.configuration import address_of
 from meshc.delivery.agent.exchange import BadReplyError, Limits, ask, connect
 from meshc.delivery.errors import AdminError, DeliveryError, EnvoyGoneError
 
@@ -178,6 +179,17 @@ class EnvoyAdmin:
                     if named or reason not in found.values():
                         found = {name: why for name, why in found.items() if name or why != reason}
                         found[named] = reason
+        except (AttributeError, KeyError, TypeError) as error:
+            raise self._nonsense(error) from error
+        return found
+
+    def listeners(self) -> dict[str, frozenset[str]]:
+        """Ask which listeners are in use, each with the names of its addresses."""
+        found: dict[str, frozenset[str]] = {}
+        try:
+            for one in self._json("/listeners?format=json").get("listener_statuses", ()):
+                places = [one["local_address"], *one.get("additional_local_addresses", ())]
+                found[str(one["name"])] = frozenset(map(address_of, places))
         except (AttributeError, KeyError, TypeError) as error:
             raise self._nonsense(error) from error
         return found

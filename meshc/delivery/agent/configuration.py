@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import ipaddress
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NewType
@@ -132,6 +134,18 @@ def _version_in(data: bytes) -> str | None:
 
 _known_version = functools.lru_cache(maxsize=64)(_version_in)
 """A delivery asks for the version of each file a dozen times; small ones are remembered."""
+
+
+def address_of(value: Any) -> str:
+    """Name an address of Envoy's so that two names are equal where the addresses are."""
+    place = _inner(value, "socket_address")
+    host, port = _inner(place, "address"), _inner(place, "port_value")
+    if isinstance(host, str) and isinstance(port, int):
+        with contextlib.suppress(ValueError):
+            host = ipaddress.ip_address(host).compressed
+        kind = "/udp" if _inner(place, "protocol") == "UDP" else ""
+        return f"{host} {port}{kind}"
+    return json.dumps(value, sort_keys=True)
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshc.artifact.layout import LDS
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.configuration import read_configuration, version_of
 from meshc.delivery.agent.confirm import Baseline
@@ -120,7 +121,9 @@ def survey(
     stale = stale_files(old, admin.versions())
     # What is draining matters only to clusters that shall go, and is dear to ask.
     is_draining = bool(old.clusters.keys() - new.clusters.keys()) and admin.draining() > 0
-    steps = plan_steps(old, new, stale=stale, is_draining=is_draining)
+    # Where Envoy has overlooked listeners, those on disk do not tell which addresses it holds.
+    running = admin.listeners() if LDS in stale else None
+    steps = plan_steps(old, new, stale=stale, is_draining=is_draining, running=running)
     return Outset(
         old=old,
         new=new,

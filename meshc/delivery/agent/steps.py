@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, NODE_FILES
-from meshc.delivery.agent.configuration import texts_in
+from meshc.delivery.agent.configuration import address_of, texts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from meshc.delivery.agent.configuration import Configuration, Resources, Subscription
 
@@ -64,6 +64,7 @@ def plan_steps(
     *,
     stale: Collection[str] = (),
     is_draining: bool = False,
+    running: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[Step, ...]:
     """Return the steps from one set of files to another; none where nothing differs.
 
@@ -75,8 +76,9 @@ def plan_steps(
         is_draining: Listeners of an earlier change are draining, and nobody knows any more which
             clusters they use.  The same holds where listeners on disk are stale: those that
             Envoy runs are not known, and will drain.
+        running: The listeners that Envoy has, with their addresses, where those on disk are stale.
     """
-    return _Planner(old, new, stale, is_draining=is_draining).plan()
+    return _Planner(old, new, stale, is_draining=is_draining, running=running).plan()
 
 
 class _Planner:
@@ -89,11 +91,13 @@ class _Planner:
         stale: Collection[str],
         *,
         is_draining: bool,
+        running: Mapping[str, Collection[str]] | None,
     ) -> None:
         self.old = old
         self.new = new
         self.stale = stale
         self.is_draining = is_draining
+        self.running = running
         self.changed = {
             path for path, data in new.files.items() if old.files.get(path) != data or path in stale
         }
@@ -101,11 +105,11 @@ class _Planner:
         self.steps: list[Step] = []
 
     def plan(self) -> tuple[Step, ...]:
-        watched = self.old.watchers(self.old.clusters, self.old.listeners)
+        routes = self._followed_routes()
+        watched = self.old.watchers(self.old.clusters, self.old.listeners) | routes
         self._shared(self.changed - set(watched) - set(NODE_FILES), "not watched yet")
         widened = self._widen_clusters()
         endpoints = self.new.endpoint_watchers(widened)
-        routes = self.old.route_watchers(self.old.listeners)
         rest = (self.changed & set(watched)) - set(NODE_FILES)
         self._shared(rest & set(endpoints), "endpoints", endpoints)
         self._shared(rest - set(endpoints), "routes", routes)
@@ -115,6 +119,12 @@ class _Planner:
         self._prune_clusters()
         self.steps += [Remove(path) for path in sorted(set(self.old.files) - set(self.new.files))]
         return tuple(self.steps)
+
+    def _followed_routes(self) -> dict[str, tuple[Subscription, ...]]:
+        """Route files that Envoy follows by now, whatever lies on disk."""
+        running = self.running or ()
+        more = {name: one for name, one in self.new.listeners.items() if name in running}
+        return self.new.route_watchers(more) | self.old.route_watchers(self.old.listeners)
 
     def _put(self, path: str, data: bytes, does: str, *watchers: Subscription) -> None:
         self.steps.append(Put(path=path, data=data, does=does, subscriptions=watchers))
@@ -149,12 +159,29 @@ class _Planner:
         if LDS not in self.changed:
             return
         watchers = self.new.watchers({}, {})[LDS]
-        if moving := moving_away(self.old.listeners, self.new.listeners):
+        stay = self._staying()
+        if stay is not None:
             # Envoy refuses both of two listeners that swap addresses in one file.
-            stay = {name: one for name, one in self.old.listeners.items() if name not in moving}
             self._put(LDS, compose(stay), "without listeners whose address is taken", *watchers)
         self._put(LDS, self.new.files[LDS], "listeners", *watchers)
         self.steps.append(AwaitWarm())
+
+    def _staying(self) -> Resources | None:
+        """Return the listeners of a step in between; None: it takes none."""
+        there, then = self.old.listeners, self.new.listeners
+        if self.running is None:
+            moving = moving_away(_addresses_in(there), _addresses_in(then))
+            return (
+                {name: one for name, one in there.items() if name not in moving} if moving else None
+            )
+        moving = moving_away(self.running, _addresses_in(then))
+        held = {address for name in moving for address in self.running[name]}
+        stay = {
+            name: one
+            for name, one in then.items()
+            if name not in moving and held.isdisjoint(_addresses(one))
+        }
+        return stay if moving else None
 
     def _prune_clusters(self) -> None:
         if not self.pruned:
@@ -174,13 +201,16 @@ def compose(resources: Resources) -> bytes:
     return f'{{"version_info": "{version}", "resources": {content}}}\n'.encode()
 
 
-def moving_away(old: Resources, new: Resources) -> set[str]:
-    """Listeners that leave an address which another listener takes over in the same change."""
-    taken = {address: name for name, one in new.items() for address in _addresses(one)}
+def moving_away(old: Mapping[str, Collection[str]], new: Mapping[str, Collection[str]]) -> set[str]:
+    """Listeners that leave an address which another listener takes over in the same change.
+
+    Both are listeners by name, with the names of their addresses.
+    """
+    taken = {address: name for name, addresses in new.items() for address in addresses}
     return {
         name
-        for name, one in old.items()
-        if name in new and any(taken.get(address, name) != name for address in _addresses(one))
+        for name, addresses in old.items()
+        if name in new and any(taken.get(address, name) != name for address in addresses)
     }
 
 
@@ -203,11 +233,11 @@ def draining_uses(old: Configuration, new: Configuration) -> set[str]:
     return found
 
 
+def _addresses_in(listeners: Resources) -> dict[str, set[str]]:
+    return {name: _addresses(one) for name, one in listeners.items()}
+
+
 def _addresses(listener: dict[str, Any]) -> set[str]:
     more = listener.get("additional_addresses", [])
     places = [listener, *(more if isinstance(more, list) else [])]
-    return {
-        json.dumps(place.get("address"), sort_keys=True)
-        for place in places
-        if isinstance(place, dict)
-    }
+    return {address_of(place.get("address")) for place in places if isinstance(place, dict)}

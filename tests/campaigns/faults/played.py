@@ -287,6 +287,13 @@ class PlayedEnvoy:
             }
         if path == "/config_dump":
             return {"configs": [{"name": "to-c", "error_state": {"details": "port is taken"}}]}
+        if path == "/listeners":
+            return {
+                "listener_statuses": [
+                    {"name": name, "local_address": one["address"]}
+                    for name, one in self._listeners.items()
+                ]
+            }
         stats = self._all_stats()
         if query.get("type") == ["TextReadouts"]:
             stats = {name: value for name, value in stats.items() if isinstance(value, str)}

@@ -63,6 +63,7 @@ SCENARIOS = (
     ),
     dataclasses.replace(_CHANGE, name="a rename overlooked", overlooks=2),
     dataclasses.replace(_CHANGE, name="addresses swapped", goal=SWAPPED, ends=SWAPPED),
+    dataclasses.replace(_CHANGE, name="a swap overlooked", goal=SWAPPED, ends=SWAPPED, overlooks=2),
     _HALF,
     _DOWN,
     dataclasses.replace(_DOWN, name="prepare", action="prepare", verdict="DONE"),
