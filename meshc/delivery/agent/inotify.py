@@ -114,14 +114,20 @@ def envoy_user(proc: Path = _PROC, *, target: Path | None = None) -> int | None:
 
 def _envoys(proc: Path) -> Iterator[tuple[Path, int]]:
     """Yield the folder and the user of each process that is named like Envoy."""
-    with os.scandir(proc) as entries:
-        for entry in entries:
-            if entry.name.isdecimal():
-                try:
-                    if (proc / entry.name / "comm").read_text().strip() == "envoy":
-                        yield proc / entry.name, entry.stat().st_uid
-                except OSError:
-                    continue
+    for name in filter(str.isdecimal, os.listdir(proc)):  # noqa: PTH208, hundreds of them
+        try:
+            if _content(f"{proc}/{name}/comm") == b"envoy\n":
+                yield proc / name, os.stat(f"{proc}/{name}").st_uid  # noqa: PTH116
+        except OSError:
+            continue
+
+
+def _content(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 64)
+    finally:
+        os.close(descriptor)
 
 
 def _runs_from(process: Path, target: Path) -> bool:
@@ -159,7 +165,7 @@ def check_room(old: Configuration, new: Configuration, *, target: Path | None = 
 def _check(old: Configuration, more: int, room: Room | None) -> None:
     if room is None:
         return
-    held = max(room.used, 0 if room.is_complete else subscriptions_of(old))
+    held = _held(room, old)
     if held + more + _RESERVE > room.limit:
         raise DeliveryError(
             f"Envoy would watch {more} more files, each takes an inotify instance, and "
@@ -190,7 +196,7 @@ class RoomMemory:
     def look_ahead(self, old: Configuration, new: Configuration) -> None:
         """Look where a check that follows at once would have to."""
         more = new_subscriptions(old, new)
-        if more and not self._is_enough_for(more):
+        if more and not self._is_enough_for(old, more):
             self._look()
             self._looked_ahead_at = self._looked_at
 
@@ -205,7 +211,7 @@ class RoomMemory:
             return
         is_ahead = time.monotonic() <= self._looked_ahead_at + _FRESH_S
         self._looked_ahead_at = -math.inf
-        if not self._is_enough_for(more) and not is_ahead:
+        if not self._is_enough_for(old, more) and not is_ahead:
             self._look()
         room = self._room
         _check(old, more, room)
@@ -216,13 +222,22 @@ class RoomMemory:
         self._looked_at = time.monotonic()
         self._room = _seen_now(self._target)
 
-    def _is_enough_for(self, more: int) -> bool:
+    def _is_enough_for(self, old: Configuration, more: int) -> bool:
         is_believed = time.monotonic() <= self._looked_at + _BELIEVED_S
-        return is_believed and self._room is not None and _is_ample(self._room, more)
+        return is_believed and self._room is not None and _is_ample(self._room, old, more)
 
 
-def _is_ample(room: Room, more: int) -> bool:
-    return room.is_complete and 2 * (room.used + more + _RESERVE) <= room.limit
+def _is_ample(room: Room, old: Configuration, more: int) -> bool:
+    """Whether half of the limit would still be free.
+
+    What cannot be seen is no reason to look again: another look would not see it either.
+    """
+    return 2 * (_held(room, old) + more + _RESERVE) <= room.limit
+
+
+def _held(room: Room, old: Configuration) -> int:
+    """Return how many instances are held, as far as can be told: at least this Envoy's own."""
+    return max(room.used, 0 if room.is_complete else subscriptions_of(old))
 
 
 def _seen_now(target: Path | None) -> Room | None:

@@ -263,25 +263,36 @@ def test_what_was_opened_since_a_look_counts(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "seen",
+    ("seen", "of_envoy"),
     [
-        Room(limit=128, used=90, is_complete=True),
-        Room(limit=128, used=20, is_complete=False),
+        (Room(limit=128, used=90, is_complete=True), 1),
+        (Room(limit=128, used=20, is_complete=False), 60),
     ],
-    ids=["little room", "not all seen"],
+    ids=["little room", "not all seen, and Envoy has many"],
 )
 def test_where_room_was_not_ample_a_delivery_looks_again_and_is_refused(
-    monkeypatch: pytest.MonkeyPatch, seen: Room
+    monkeypatch: pytest.MonkeyPatch, seen: Room, of_envoy: int
 ) -> None:
     looks = Looks(monkeypatch, seen)
     memory = RoomMemory()
     memory.refresh()
     looks.found = Room(limit=128, used=128, is_complete=True)
+    old = [f"s{number}" for number in range(of_envoy)]
 
     with pytest.raises(DeliveryError, match="would abort"):
-        memory.check(configuration("a"), configuration("a", "b"))
+        memory.check(configuration(*old), configuration(*old, "new"))
 
     assert looks.count == 2
+
+
+def test_what_cannot_be_seen_is_no_reason_to_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch, Room(limit=128, used=0, is_complete=False))
+    memory = RoomMemory()
+    memory.refresh()
+
+    memory.check(configuration("a"), configuration("a", "b"))
+
+    assert looks.count == 1
 
 
 def test_a_look_for_a_delivery_that_follows_at_once_is_not_made_again(
