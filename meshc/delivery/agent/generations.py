@@ -79,9 +79,14 @@ class Generations:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(entry.path)  # noqa: PTH108
 
-    def add(self, bundle: NodeBundle, *, fetched: float) -> Generation:
-        """Store a bundle; when this returns, a power cut does not lose it."""
-        digests = digests_of(bundle.files)
+    def add(
+        self, bundle: NodeBundle, *, fetched: float, digests: Mapping[str, str] | None = None
+    ) -> Generation:
+        """Store a bundle; when this returns, a power cut does not lose it.
+
+        ``digests`` are those of its files, where they are known.
+        """
+        digests = digests or digests_of(bundle.files)
         generation = generation_of(digests)
         content = {
             "node": bundle.node,

@@ -131,10 +131,11 @@ class Jobs:
             if bundle is None:
                 assert job.known is not None  # noqa: S101, the contract of a source
                 return self._fetched(job.known)
-            generation = generation_of(digests_of(bundle.files))
+            digests = digests_of(bundle.files)
+            generation = generation_of(digests)
             if generation != job.known:
                 self._is_stored = False
-                self._store.add(bundle, fetched=time.time())
+                self._store.add(bundle, fetched=time.time(), digests=digests)
                 self._at_hand = _Candidate(generation, bundle, bundle)
             self._is_stored = True
             return self._fetched(generation, bundle.generation)

@@ -16,6 +16,8 @@ from meshc.delivery.agent.status import Shown, StatusFile, describe, word_of
 from meshc.delivery.notify import notify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meshc.delivery.agent.generations import Generations
     from meshc.delivery.agent.jobs import Jobs
     from meshc.delivery.agent.settings import AgentSettings
@@ -135,12 +137,19 @@ class Reporter:
         shown.validation = jobs.facts.validation
         shown.subscriptions = jobs.probe.subscriptions
         shown.endpoints = jobs.endpoints()
-        named = {state.latest, *state.ledger.needed()} - {None}
-        if named != set(shown.builds):
-            found = {name: self._store.describe(name) for name in named if name}
-            shown.builds = {name: one.build for name, one in found.items() if one}
+        shown.builds = dict(self._builds({state.latest, *state.ledger.needed()} - {None}))
         self._measure(state, word.state)
         self._file.write(describe(state, shown, self._since))
+
+    def _builds(self, generations: set[str | None]) -> Iterator[tuple[str, str]]:
+        """Yield the build that each generation came with, as far as that is known."""
+        for name in filter(None, generations):
+            build = self.shown.builds.get(name)
+            if build is None:
+                stored = self._store.describe(name)
+                build = stored.build if stored else None
+            if build is not None:
+                yield name, build
 
     def _measure(self, state: State, word: str) -> None:
         metrics = self.metrics
@@ -163,6 +172,8 @@ class Reporter:
             self._tell("held", event.generation, reason=after.doubt.reason)
         if event.generation == before.latest:
             return
+        if event.build:
+            self.shown.builds = {**self.shown.builds, event.generation: event.build}
         self._log.info(
             "fetched", generation=short(event.generation), build=short(event.build) or None
         )
