@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -36,6 +37,27 @@ def need(*programs: str) -> None:
             if os.environ.get("CI"):
                 pytest.fail(f"no {program}; CI must have it")
             pytest.skip(f"no {program}")
+
+
+def analyze(folder: Path, *arguments: str) -> str:
+    """What systemd says of units in a folder: its exit code and its words."""
+    done = subprocess.run(
+        ["systemd-analyze", *arguments],
+        cwd=folder,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_COLORS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{done.returncode} {done.stdout}{done.stderr}".strip()
+
+
+def exposure(folder: Path, unit: str) -> float:
+    """How much a unit leaves open, as systemd counts it."""
+    said = analyze(folder, "security", "--offline=true", "--no-pager", unit)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None, said
+    return float(found[1])
 
 
 class Host:

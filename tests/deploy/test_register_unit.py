@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +11,7 @@ import pytest
 
 from meshc.cli.main import meshc
 from tests.deploy.confined import read_unit
-from tests.deploy.host import UNITS, need
+from tests.deploy.host import UNITS, analyze, exposure, need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,28 +29,12 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def analyze(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["systemd-analyze", *arguments],
-        cwd=folder,
-        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_COLORS": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"{done.returncode} {done.stdout}{done.stderr}".strip()
-
-
 def test_systemd_finds_nothing_to_say_about_them(installed: Path) -> None:
     assert analyze(installed, "verify", "--man=no", f"./{SERVICE}", f"./{TIMER}") == "0"
 
 
 def test_the_service_exposes_little(installed: Path) -> None:
-    said = analyze(installed, "security", "--offline=true", "--no-pager", f"./{SERVICE}")
-
-    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert found is not None, said
-    assert float(found[1]) <= 1.2
+    assert exposure(installed, f"./{SERVICE}") <= 1.2
 
 
 def test_the_service_runs_a_command_that_there_is() -> None:

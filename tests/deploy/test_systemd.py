@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from dataclasses import fields
@@ -17,7 +15,7 @@ from meshc.artifact.layout import BOOTSTRAP
 from meshc.delivery.agent.settings import PREFIX, AgentSettings, load_settings
 from meshc.spec.schema import MeshSpec
 from tests.deploy.confined import read_unit
-from tests.deploy.host import UNITS, need
+from tests.deploy.host import UNITS, analyze, exposure, need
 
 AGENT, ENVOY = "meshc-agent.service", "meshc-envoy.service"
 
@@ -36,25 +34,6 @@ def installed(tmp_path: Path) -> Path:
 def drop_in(folder: Path, unit: str, name: str) -> None:
     (folder / f"{unit}.d").mkdir()
     shutil.copy(UNITS / name, folder / f"{unit}.d" / name)
-
-
-def analyze(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["systemd-analyze", *arguments],
-        cwd=folder,
-        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_COLORS": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"{done.returncode} {done.stdout}{done.stderr}".strip()
-
-
-def exposure(folder: Path, unit: str) -> float:
-    said = analyze(folder, "security", "--offline=true", "--no-pager", unit)
-    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert found is not None, said
-    return float(found[1])
 
 
 def test_systemd_finds_nothing_to_say_about_the_units(installed: Path) -> None:
