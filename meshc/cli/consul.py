@@ -12,7 +12,7 @@ import click
 
 from meshc.cli.consul_local import local_command
 from meshc.cli.consul_options import consul_options, settings_from
-from meshc.cli.options import common_options, out_option, terminal
+from meshc.cli.options import common_options, format_option, out_option, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,13 +58,7 @@ def _shared_options(function: _Command) -> _Command:
     for option in (
         common_options,
         consul_options,
-        click.option(
-            "--format",
-            "output",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            help="For people, or for programs.",
-        ),
+        format_option,
         click.option(
             "--admin-service",
             default="envoy-admin",

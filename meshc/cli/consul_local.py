@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshc.cli.consul_options import consul_options, settings_from
-from meshc.cli.options import common_options, terminal
+from meshc.cli.options import common_options, format_option, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,13 +67,7 @@ _REFUSED = 1
 )
 @click.option("--remove", is_flag=True, help="Take out what the mesh registered here for NODE.")
 @click.option("--mesh", metavar="NAME", help="With --remove: which mesh.")
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="For people, or for programs.",
-)
+@format_option
 @consul_options
 @common_options
 def local_command(node: str | None, output: str, **flags: Any) -> int:

@@ -143,6 +143,17 @@ def out_option(command: _Command) -> _Command:
     )(command)
 
 
+def format_option(command: _Command) -> _Command:
+    """Add ``--format``: a result for people, or for programs."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="For people, or for programs.",
+    )(command)
+
+
 def judge_options(command: _Command) -> _Command:
     """Add the options about the Envoy that judges a build, and about caching."""
     for option in (

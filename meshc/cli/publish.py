@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshc.cli.consul_options import consul_options, settings_from
-from meshc.cli.options import common_options, out_option, terminal
+from meshc.cli.options import common_options, format_option, out_option, terminal
 from meshc.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -46,13 +46,7 @@ def _publish_options(function: _Command) -> _Command:
     """Add what every place has."""
     for option in (
         common_options,
-        click.option(
-            "--format",
-            "output",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            help="For people, or for programs.",
-        ),
+        format_option,
         click.option(
             "--grace",
             "grace_ms",

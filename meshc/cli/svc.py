@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from meshc.cli.consul_options import consul_options
-from meshc.cli.options import SpecsType, common_options, setting, terminal
+from meshc.cli.options import SpecsType, common_options, format_option, setting, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,16 +42,6 @@ def command() -> None:
     """
 
 
-def _format_option(function: _Command) -> _Command:
-    return click.option(
-        "--format",
-        "output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="For people, or for programs.",
-    )(function)
-
-
 def _store_options(function: _Command) -> _Command:
     """Add what every one of these commands has."""
     store_option = setting(
@@ -61,7 +51,7 @@ def _store_options(function: _Command) -> _Command:
         default=_DEFAULT_STORE,
         help=f"Where the store is; also for meshc build. Default: {_DEFAULT_STORE}.",
     )
-    for option in (common_options, consul_options, _format_option, store_option):
+    for option in (common_options, consul_options, format_option, store_option):
         function = option(function)
     return function
 
