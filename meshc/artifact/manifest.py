@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FORMAT = 1
+_DEFAULT_DRAIN_S = 600.0
 _SECTIONS = ("services", "nodes", "origins")
 _DELIVERED = frozenset({"services", "nodes"})
+
+
+def drain_seconds(text: str) -> float:
+    """Read how long a replaced listener may live; Envoy's own default where that says nothing."""
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        return _DEFAULT_DRAIN_S
+    return seconds if 0 <= seconds < math.inf else _DEFAULT_DRAIN_S
 
 
 def file_digest(data: bytes) -> str:

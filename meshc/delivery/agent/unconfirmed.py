@@ -6,11 +6,11 @@ afterwards: a refused file stays on disk, and only Envoy's log says so.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, assert_never
 
 from meshc.artifact.layout import BOOTSTRAP
+from meshc.artifact.manifest import drain_seconds
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.deliver import DeliveryResult
 from meshc.delivery.agent.haste import Haste, unhurried
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from meshc.artifact.store import NodeBundle
 
-_DEFAULT_DRAIN_S = 600.0  # what Envoy takes where nothing is said
 _DRAIN_MARGIN_S = 5.0
 _SLICE_S = 0.05
 
@@ -95,11 +94,7 @@ def deliver_unconfirmed(
 
 def drain_time_s(bundle: NodeBundle) -> float:
     """Return how long a replaced listener of this mesh may live."""
-    try:
-        seconds = float(bundle.drain_time.removesuffix("s"))
-    except ValueError:
-        return _DEFAULT_DRAIN_S
-    return seconds if 0 <= seconds < math.inf else _DEFAULT_DRAIN_S
+    return drain_seconds(bundle.drain_time)
 
 
 def _pace(seconds: float, haste: Callable[[], Haste]) -> None:

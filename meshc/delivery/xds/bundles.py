@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, is_health_path
-from meshc.artifact.manifest import file_digest
+from meshc.artifact.manifest import drain_seconds, file_digest
 from meshc.delivery.xds.library import read_resources
 from meshc.delivery.xds.rewrite import Variant, rewritten
 from meshc.delivery.xds.snapshot import Snapshot, TypeSet
@@ -129,7 +129,7 @@ class NodeBundles(abc.ABC):
             node=node,
             generation=self.generation,
             types={type_url: _union(files) for type_url, files in by_type.items()},
-            drain_s=seconds(self.drain_time(node)),
+            drain_s=drain_seconds(self.drain_time(node)),
         )
 
     def _file(self, place: str, digest: str, type_url: TypeUrl, variant: Variant) -> FileResources:
@@ -210,11 +210,6 @@ def type_of(path: str) -> TypeUrl:
     if name == CDS:
         return CLUSTER
     return ENDPOINT if name.startswith("eds") else ROUTE
-
-
-def seconds(duration: str) -> float:
-    """Read a duration as Envoy writes it; none at all is no time."""
-    return float(duration.removesuffix("s") or 0)
 
 
 def changed_nodes(old: NodeBundles, new: NodeBundles, nodes: Iterable[str]) -> set[str]:
