@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import http.client
 import json
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
+from meshc.delivery.xds.listening import listening
 from meshc.delivery.xds.status import describe, metrics
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _LIMIT_S = 5.0
 _MAX_REQUEST = 8 * 1024
 _MAX_ANSWER = 64 * 1024 * 1024
-_MODE = 0o660
 
 
 async def serve_control(serving: Serving, address: Address) -> asyncio.Server:
@@ -31,19 +30,8 @@ async def serve_control(serving: Serving, address: Address) -> asyncio.Server:
             await asyncio.wait_for(_answer(serving, reader, writer), _LIMIT_S)
         writer.close()
 
-    try:
-        if address.port is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address.host)  # noqa: PTH108, what an earlier server left
-            server = await asyncio.start_unix_server(answer, address.host, limit=_MAX_REQUEST)
-            os.chmod(address.host, _MODE)  # noqa: PTH101, the same path
-            return server
-        return await asyncio.start_server(answer, address.host, address.port, limit=_MAX_REQUEST)
-    except OSError as error:
-        raise DeliveryError(
-            f"cannot listen on {address}: {error.strerror or error}",
-            hint="is another server there, and does its folder exist?",
-        ) from error
+    sock = listening(address, is_shared=False)
+    return await asyncio.start_server(answer, sock=sock, limit=_MAX_REQUEST)
 
 
 async def _answer(

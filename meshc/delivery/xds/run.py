@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.client_status import ClientStatus
 from meshc.delivery.xds.health import Health
 from meshc.delivery.xds.hub import Hub
 from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn, read_withdrawn
+from meshc.delivery.xds.listening import listening
 from meshc.delivery.xds.rest import Rest
 from meshc.delivery.xds.server import XdsServer
 from meshc.delivery.xds.services import Discovery
@@ -21,19 +20,18 @@ from meshc.delivery.xds.source import prepare_changed
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from grpclib._typing import IServable
 
     from meshc.delivery.xds.bundles import NodeBundles
     from meshc.delivery.xds.rewrite import Variant
-    from meshc.delivery.xds.settings import Address, ServeSettings
+    from meshc.delivery.xds.settings import ServeSettings
     from meshc.delivery.xds.source import Source
 
 _CERTIFICATES_S = 2.0
 """How often certificates and the list of withdrawn ones are looked at."""
-_BACKLOG = 4096
-_SOCKET_MODE = 0o660
 
 
 @dataclass(slots=True)
@@ -88,9 +86,9 @@ class Serving:
         clients = ClientStatus(self.hub, self._gate, self.settings.limits)
         services: list[IServable] = [self._discovery, self._health, clients]
         self._server = XdsServer(services, self.settings.limits)
-        self._socket = listening(self.settings.listen)
+        self._socket = listening(self.settings.listen, is_shared=True)
         if self.settings.rest is not None:
-            self._rest_socket = listening(self.settings.rest)
+            self._rest_socket = listening(self.settings.rest, is_shared=True)
         await self._listen()
         loop = asyncio.get_running_loop()
 
@@ -212,43 +210,3 @@ class Serving:
         self._gate.withdrawn, self._withdrawn_state = withdrawn, state
         if self._server is not None:
             self._server.connections.close_where(lambda peer: is_withdrawn(peer.cert(), withdrawn))
-
-
-def listening(address: Address) -> socket.socket:
-    """Return a socket that listens.
-
-    Raises:
-        DeliveryError: the address cannot be had.
-    """
-    try:
-        if address.port is None:
-            return _listening_path(address.host)
-        family, *_, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Several servers on one port share its connections: more than one core can be used.
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        found.bind(where)
-        found.listen(_BACKLOG)
-    except OSError as error:
-        raise DeliveryError(
-            f"cannot listen on {address}: {error.strerror or error}",
-            hint="is another server there, or is the address not of this host?",
-        ) from error
-    found.setblocking(False)  # noqa: FBT003, its signature
-    return found
-
-
-def _listening_path(path: str) -> socket.socket:
-    import os  # noqa: PLC0415, beside its one use
-
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108, what an earlier server left
-    found.bind(path)
-    os.chmod(path, _SOCKET_MODE)  # noqa: PTH101, the same path
-    found.listen(_BACKLOG)
-    found.setblocking(False)  # noqa: FBT003, its signature
-    return found
