@@ -33,8 +33,6 @@ ROOMS = [
 ]
 LONGEST_MODULE = 400
 TO_BE_SPLIT = {
-    "delivery/publish/test_publisher.py",
-    "delivery/publish/test_to_consul.py",
     "delivery/register/test_catalogue.py",
     "delivery/register/test_local.py",
     "delivery/register/test_sync_faults.py",

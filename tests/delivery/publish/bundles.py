@@ -1,4 +1,4 @@
-"""Bundles to publish, small or large, and what their nodes must read."""
+"""Bundles to publish, small or large, what their nodes must read, and when they are published."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshc.artifact.manifest import ManifestHeader, render_manifest
 from meshc.artifact.write import BundleWriter
+from meshc.delivery.publish.plan import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,13 @@ class Mesh:
             for path, data in files.items():
                 writer.stage(path, data)
             writer.commit(manifest)
+
+
+NOW = 1_764_000_000_000
+HOUR = 3_600_000
+OLD = Mesh({"a": "1", "b": "1", "c": "1"}, {"app": "1", "store": "1"})
+NEW = Mesh({"a": "2", "b": "1", "d": "1"}, {"app": "2", "store": "1"})
+ANY = Bounds(may_shrink=True, may_be_empty=True)
 
 
 def _file(text: str) -> bytes:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshc.artifact.published import Pointer
+    from tests.delivery.publish.bundles import Mesh
 
 _MAX_FILE = 16 * 1024 * 1024
 
@@ -34,3 +35,18 @@ def files_of(values: Mapping[str, bytes], node: str) -> dict[str, bytes]:
 
 def nodes_of(values: Mapping[str, bytes]) -> set[str]:
     return {key.removeprefix("nodes/") for key in values if key.startswith("nodes/")}
+
+
+def blobs_of(values: Mapping[str, bytes]) -> set[str]:
+    return {key for key in values if key.startswith("blobs/")}
+
+
+def check(values: Mapping[str, bytes], mesh: Mesh) -> None:
+    """Every node reads what it must, and nobody else is there."""
+    assert nodes_of(values) == mesh.nodes.keys()
+    for node in mesh.nodes:
+        assert files_of(values, node) == mesh.files(node)
+
+
+def orders(values: Mapping[str, bytes]) -> dict[str, int]:
+    return {node: pointer_of(values, node).order for node in nodes_of(values)}
