@@ -33,9 +33,6 @@ ROOMS = [
 ]
 LONGEST_MODULE = 400
 TO_BE_SPLIT = {
-    "delivery/register/test_catalogue.py",
-    "delivery/register/test_local.py",
-    "delivery/register/test_sync_faults.py",
     "delivery/sources/test_consul.py",
     "delivery/sources/test_published.py",
     "delivery/xds/test_conformance.py",

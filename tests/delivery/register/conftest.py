@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshc.cli import run
+from tests.delivery.register.between import Between
 from tests.delivery.register.samples import Mesh, small_mesh
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Registrar:
         code = run(["consul", *arguments])
         return Answer(code, *self.capture.readouterr())
 
+    def through(self, between: Between, *arguments: str) -> Answer:
+        """Run a sync that reaches Consul by way of somebody."""
+        return self.run("sync", *arguments, "--consul-address", between.address)
+
     def name(self, node: str) -> str:
         return f"meshc-{self.mesh.name}-{node}"
 
@@ -95,3 +100,9 @@ def registrar(
     mesh = small_mesh(tmp_path, f"reg{secrets.token_hex(4)}")
     with consul_dev.client() as client:
         yield Registrar(mesh, consul_dev, client, capsys, monkeypatch)
+
+
+@pytest.fixture
+def between(registrar: Registrar) -> Iterator[Between]:
+    with Between(registrar.server) as found:
+        yield found

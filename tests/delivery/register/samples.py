@@ -124,3 +124,32 @@ def small_mesh(folder: Path, name: str) -> Mesh:
     mesh.put("app", "app2", "10.0.0.2")
     mesh.put("web", "web1", "10.0.0.3")
     return mesh
+
+
+HOSTS = 30
+"""Enough for two transactions."""
+
+
+def fill(mesh: Mesh, third: int, *, hosts: int = HOSTS) -> None:
+    mesh.hosts = {}
+    for number in range(hosts):
+        mesh.put("app", f"app{number}", f"10.0.{third}.{number + 1}")
+
+
+def expected(mesh: Mesh) -> dict[str, dict[str, tuple[str, str, int]]]:
+    """What the documents say, worked out here."""
+    found: dict[str, dict[str, tuple[str, str, int]]] = {}
+    for service, hosts in mesh.hosts.items():
+        for node, host in hosts.items():
+            address = host["ingressAddr"]["host"]
+            found.setdefault(f"meshc-{mesh.name}-{node}", {}).update(
+                {
+                    f"meshc:{mesh.name}:service:{service}:{node}": (
+                        service,
+                        address,
+                        host["ingressAddr"]["port"],
+                    ),
+                    f"meshc:{mesh.name}:admin:{node}": ("envoy-admin", address, 9901),
+                }
+            )
+    return found

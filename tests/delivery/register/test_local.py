@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import secrets
-import socket
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +12,7 @@ from tests.consul.cluster import start_client_agent
 from tests.consul.roles import rules, token_for
 from tests.delivery.live import until
 from tests.delivery.register.conftest import Answer, Registrar
+from tests.delivery.register.ready_envoy import ReadyEnvoy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -346,41 +344,6 @@ def test_what_the_token_may_not_write_is_not_said_to_be_done(host: Host) -> None
     assert data["registered"] == [f"meshc:{host.mesh.name}:service:app:app1"]
     assert set(host.local()) == set(data["registered"])
     assert "denies that" in data["error"]
-
-
-class ReadyEnvoy:
-    """As much of an Envoy as is checked: a listener, and an admin interface that says /ready."""
-
-    def __init__(self, host: str) -> None:
-        self.is_ready = True
-        ready = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                is_good = ready.is_ready and self.path == "/ready"
-                self.send_response(200 if is_good else 503)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002, inherited
-                """Keep quiet."""
-
-        self.listener = socket.create_server((host, 0))
-        self.admin = http.server.ThreadingHTTPServer((host, 0), Handler)
-        self._thread = threading.Thread(target=self.admin.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.listener.close()
-        self.admin.shutdown()
-        self.admin.server_close()
-        self._thread.join()
-
-    @property
-    def ports(self) -> tuple[int, int]:
-        return self.listener.getsockname()[1], self.admin.server_address[1]
 
 
 def test_a_service_passes_while_its_listener_and_its_envoy_are_there(host: Host) -> None:

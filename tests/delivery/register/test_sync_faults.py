@@ -12,61 +12,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.consul.client import ConsulClient
-from meshc.consul.errors import ConsulDeniedError
 from meshc.consul.settings import ConsulSettings
 from meshc.delivery.register.desired import desired_registration
 from meshc.delivery.register.facts import read_mesh_facts
 from meshc.delivery.register.sync import SyncLimits, SyncReport, lock_key, sync_catalogue
-from tests.consul.roles import rules, token_for
 from tests.delivery.register.between import Between, CutOffError, Question
-from tests.delivery.register.samples import Mesh
+from tests.delivery.register.samples import HOSTS, Mesh, expected, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.consul.cluster import Cluster
-    from tests.delivery.register.conftest import Answer, Registrar
+    from tests.delivery.register.conftest import Registrar
 
 pytestmark = pytest.mark.consul
-
-HOSTS = 30
-"""Enough for two transactions."""
-
-
-def fill(mesh: Mesh, third: int, *, hosts: int = HOSTS) -> None:
-    mesh.hosts = {}
-    for number in range(hosts):
-        mesh.put("app", f"app{number}", f"10.0.{third}.{number + 1}")
-
-
-def expected(mesh: Mesh) -> dict[str, dict[str, tuple[str, str, int]]]:
-    """What the documents say, worked out here."""
-    found: dict[str, dict[str, tuple[str, str, int]]] = {}
-    for service, hosts in mesh.hosts.items():
-        for node, host in hosts.items():
-            address = host["ingressAddr"]["host"]
-            found.setdefault(f"meshc-{mesh.name}-{node}", {}).update(
-                {
-                    f"meshc:{mesh.name}:service:{service}:{node}": (
-                        service,
-                        address,
-                        host["ingressAddr"]["port"],
-                    ),
-                    f"meshc:{mesh.name}:admin:{node}": ("envoy-admin", address, 9901),
-                }
-            )
-    return found
-
-
-@pytest.fixture
-def between(registrar: Registrar) -> Iterator[Between]:
-    with Between(registrar.server) as found:
-        yield found
-
-
-def through(registrar: Registrar, between: Between, *arguments: str) -> Answer:
-    return registrar.run("sync", *arguments, "--consul-address", between.address)
 
 
 def free_the_lock(registrar: Registrar) -> None:
@@ -172,7 +130,7 @@ def test_hosts_that_are_done_are_told_apart_from_those_that_are_not(
 
     between.before = fail_the_second
 
-    answer = through(registrar, between, "--format", "json")
+    answer = registrar.through(between, "--format", "json")
 
     assert answer.code == 3
     data = answer.data
@@ -190,7 +148,7 @@ def test_a_failed_run_does_not_say_that_nothing_changed(
 ) -> None:
     between.before = lambda question: (500, "boom") if question.is_write_of_entries else None
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 3
     assert "OK" not in answer.out
@@ -213,7 +171,7 @@ def test_no_error_of_consul_is_ignored(
     before = registrar.registered()
     between.before = lambda question: (status, "no") if question.path.startswith(path) else None
 
-    answer = through(registrar, between, "--wait", "0")
+    answer = registrar.through(between, "--wait", "0")
 
     assert answer.code == 3
     assert "OK" not in answer.out
@@ -230,7 +188,7 @@ def test_an_answer_that_is_lost_is_not_taken_for_a_success(
 
     between.after = lose
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 3
     assert "FAILED (Changed=false)" in answer.err
@@ -267,7 +225,7 @@ def test_what_somebody_changed_between_reading_and_writing_is_decided_anew(
 
     between.before = change
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 0
     assert changed
@@ -286,7 +244,7 @@ def test_a_node_that_somebody_makes_meanwhile_is_not_taken_over(
 
     between.before = make
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 1
     assert f'there is a node "{name}" that is not of this mesh' in answer.err
@@ -317,7 +275,7 @@ def test_somebody_who_changes_it_all_the_time_is_said_and_does_not_hold_a_run_fo
 
     between.before = change
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 3
     assert "somebody else changes the entries of this mesh all the time" in answer.err
@@ -332,7 +290,7 @@ def test_a_run_that_lost_its_lock_writes_nothing(registrar: Registrar, between: 
 
     between.before = end_the_session
 
-    answer = through(registrar, between)
+    answer = registrar.through(between)
 
     assert answer.code == 3
     assert "the lock of registration was lost" in answer.err
@@ -384,113 +342,3 @@ def test_of_two_runs_at_once_one_wins_whole(registrar: Registrar, tmp_path: Path
         assert not any(thread.is_alive() for thread in threads)
         assert all(report.planned.registered or report.done for report in reports)
         assert registrar.registered() in [expected(other) for other, _ in bundles]
-
-
-def registrar_rules(guarded: Registrar, *services: str) -> list[str]:
-    """Those of the role, for some services only."""
-    given = {"MESH": guarded.mesh.name, "AGENT": guarded.server.name}
-    return [rules("registrar", SERVICE=service, **given) for service in services]
-
-
-@pytest.fixture
-def guarded(registrar: Registrar, consul_cluster: Cluster) -> Iterator[Registrar]:
-    """The same before a Consul that denies what no rule allows."""
-    server = consul_cluster.first
-    with server.client() as client:
-        registrar.server, registrar.client = server, client
-        yield registrar
-
-
-def with_token(guarded: Registrar, token: str, *arguments: str) -> Answer:
-    file = guarded.mesh.folder / "token"
-    file.write_text(token)
-    return guarded.run(*arguments, "--consul-token-file", str(file))
-
-
-def test_the_rules_of_the_role_are_enough(guarded: Registrar) -> None:
-    token = token_for(guarded.server, *registrar_rules(guarded, "app", "web"))
-
-    for command in ("plan", "sync", "status"):
-        assert with_token(guarded, token, command).code == 0
-    assert len(guarded.registered()) == 3
-
-
-def test_a_run_that_may_not_write_one_service_does_not_say_it_is_done(guarded: Registrar) -> None:
-    token = token_for(guarded.server, *registrar_rules(guarded, "app"))
-
-    answer = with_token(guarded, token, "sync")
-
-    assert answer.code == 3
-    assert "lacks permission 'service:write' on \"web\"" in answer.err
-    assert "OK" not in answer.out
-    assert guarded.registered() == {}
-
-
-def test_a_token_that_ends_within_a_run_stops_it_there(guarded: Registrar) -> None:
-    """The hosts of the first transaction are done and said to be, no other is."""
-    token = token_for(guarded.server, *registrar_rules(guarded, "app", "admin"))
-    fill(guarded.mesh, 1, hosts=50)
-    facts = read_mesh_facts(guarded.mesh.build())
-    desired = desired_registration(guarded.mesh.name, facts.instances, admin_service="admin")
-    report = SyncReport()
-    client = guarded.server.client(token)
-    transaction = client.txn
-
-    def end_after_the_first(operations: list[object]) -> object:
-        done = transaction(operations)  # type: ignore[arg-type]
-        guarded.server.end_token(token)
-        return done
-
-    guarded.monkeypatch.setattr(client, "txn", end_after_the_first)
-    with client, pytest.raises(ConsulDeniedError, match="ACL not found"):
-        sync_catalogue(
-            client,
-            guarded.mesh.name,
-            desired.nodes,
-            SyncLimits(max_shrink=None, patience=5),
-            report,
-        )
-
-    done = {host.name for host in report.done}
-    assert 0 < len(done) < 50
-    assert done <= set(guarded.registered())
-    assert {name for name, found in guarded.registered().items() if len(found) == 2} == done
-
-
-@pytest.mark.parametrize("command", ["plan", "status", "sync"])
-def test_a_token_that_sees_a_part_only_is_denied(guarded: Registrar, command: str) -> None:
-    """Or everything that it does not see would be taken for missing."""
-    guarded.run("sync")
-    whole = registrar_rules(guarded, "app")[0]
-    part = "\n".join(line for line in whole.splitlines() if '_prefix ""' not in line)
-
-    answer = with_token(guarded, token_for(guarded.server, part), command)
-
-    assert part != whole
-    assert answer.code == 3
-    assert "shows only a part" in answer.err
-
-
-@pytest.mark.parametrize("command", ["plan", "status", "sync"])
-def test_who_has_no_token_is_denied_and_not_told_that_nothing_is_there(
-    guarded: Registrar, command: str
-) -> None:
-    """Consul itself shows nobody in particular an empty catalogue, and does not say why."""
-    guarded.run("sync")
-    guarded.monkeypatch.delenv("CONSUL_HTTP_TOKEN")
-    guarded.monkeypatch.setattr(guarded.server, "admin_token", "")
-
-    answer = guarded.run(command)
-
-    assert answer.code == 3
-    assert "denies that" in answer.err
-    assert not answer.out.startswith("+")
-
-
-def test_no_token_is_ever_shown(guarded: Registrar) -> None:
-    token = token_for(guarded.server, 'key "none" { policy = "read" }')
-
-    answer = with_token(guarded, token, "sync", "-v", "-v")
-
-    assert answer.code == 3
-    assert token not in answer.out + answer.err
