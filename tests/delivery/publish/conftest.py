@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.consul import lock as consul_lock
-from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.publisher import Published, Publisher, Wishes
-from tests.delivery.publish.bundles import ANY, MESH, NOW, Mesh
+from tests.delivery.publish.bundles import MESH, NOW, Mesh
 from tests.delivery.publish.model_place import ModelPlace
+from tests.delivery.publish.publishing import publish_to
 from tests.delivery.publish.to_consul import sessions
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshc.consul.client import ConsulClient
+    from meshc.delivery.publish.publisher import Published
     from tests.consul.server import ConsulServer
 
 
@@ -31,15 +31,7 @@ def publish(tmp_path: Path) -> Callable[..., Published]:
     """Publish a mesh, with any bounds unless some are given."""
 
     def published(place: ModelPlace, mesh: Mesh, now: int = NOW, **wishes: object) -> Published:
-        mesh.write(tmp_path / "out")
-        given: dict[str, object] = {"bounds": ANY} | wishes
-        publisher = Publisher(
-            LocalBundle(tmp_path / "out"),
-            place,
-            Wishes(**given),  # type: ignore[arg-type]
-            progress=lambda _done, _total: None,
-        )
-        return publisher.publish(now)
+        return publish_to(place, mesh, tmp_path / "out", now, **wishes)
 
     return published
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from meshc.consul.client import ConsulClient
 from meshc.consul.settings import ConsulSettings
-from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.publisher import Published, Publisher, Wishes
 from meshc.delivery.publish.to_consul import ConsulPlace
 from tests.delivery.live import until
-from tests.delivery.publish.bundles import ANY, MESH, NOW, Mesh
+from tests.delivery.publish.bundles import MESH, NOW, Mesh
+from tests.delivery.publish.publishing import publish_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meshc.delivery.publish.publisher import Published
     from tests.consul.gate import Gate
     from tests.consul.server import ConsulServer
 
@@ -37,15 +37,7 @@ def end_sessions(client: ConsulClient) -> None:
 def publish(
     client: ConsulClient, mesh: Mesh, out: Path, now: int = NOW, **wishes: object
 ) -> Published:
-    mesh.write(out)
-    given: dict[str, object] = {"bounds": ANY} | wishes
-    publisher = Publisher(
-        LocalBundle(out),
-        ConsulPlace(client, MESH),
-        Wishes(**given),  # type: ignore[arg-type]
-        progress=lambda _done, _total: None,
-    )
-    return publisher.publish(now)
+    return publish_to(ConsulPlace(client, MESH), mesh, out, now, **wishes)
 
 
 def values(client: ConsulClient) -> dict[str, bytes]:

@@ -1,8 +1,7 @@
-"""A publication in a folder and behind a web server: the node's pointer is what is looked at."""
+"""A publication in a folder: the node's pointer is what is looked at."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
@@ -11,17 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.artifact.published import blob_path
-from meshc.delivery.agent.generations import digests_of, generation_of
-from meshc.delivery.agent.settings import AgentSettings
-from meshc.delivery.agent.sources import SourceError, open_source
-from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.plan import Bounds, PublishConflictError, PublishError
-from meshc.delivery.publish.publisher import Publisher, Wishes
+from meshc.delivery.agent.sources import SourceError
+from meshc.delivery.publish.plan import PublishConflictError, PublishError
 from meshc.delivery.publish.to_directory import Folder
 from tests.delivery.live import until
-from tests.delivery.publish.bundles import Mesh
-from tests.delivery.sources.raw_server import RawServer, reply
+from tests.delivery.publish.bundles import NOW, Mesh
+from tests.delivery.sources.published import NEW, OLD, files, generation, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,56 +23,7 @@ if TYPE_CHECKING:
 
     from meshc.delivery.agent.sources import Source
 
-NOW = 1_764_000_000_000
-OLD = Mesh({"a": "1", "b": "1"}, {"app": "1", "store": "1"})
-NEW = Mesh({"a": "1", "b": "1"}, {"app": "2", "store": "1"})
 _PATIENCE_S = 20
-
-
-def publish(folder: Path, mesh: Mesh, now: int = NOW) -> None:
-    out = folder.parent / f"out-{now}"
-    mesh.write(out)
-    publisher = Publisher(
-        LocalBundle(out),
-        Folder(folder),
-        Wishes(bounds=Bounds(may_shrink=True)),
-        progress=lambda _done, _total: None,
-    )
-    publisher.publish(now)
-
-
-def generation(mesh: Mesh) -> str:
-    return generation_of(digests_of(mesh.files("a")))
-
-
-def files(source: Source, known: str | None = None) -> dict[str, bytes] | None:
-    bundle = source.fetch(known)
-    return None if bundle is None else dict(bundle.files)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A publication."""
-    folder = tmp_path / "published"
-    publish(folder, OLD)
-    return folder
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[Callable[..., Source]]:
-    with contextlib.ExitStack() as stack:
-
-        def opened(place: object, held: Callable[[str], bytes | None] | None = None) -> Source:
-            target = tmp_path / "target"
-            settings = AgentSettings(node="a", source=str(place), target=target, state=target)
-            found = open_source(settings, held or (lambda _digest: None))
-            stack.callback(found.close)
-            return found
-
-        yield opened
-
-
-# --- a folder ---------------------------------------------------------------------------------
 
 
 def test_a_folder_is_read_whole_with_its_order(folder: Path, source: Callable[..., Source]) -> None:
@@ -273,143 +218,3 @@ def test_files_of_a_publication_may_be_read_by_a_web_server(folder: Path) -> Non
     modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
 
     assert modes == {0o644}
-
-
-# --- a web server -----------------------------------------------------------------------------
-
-
-def serve(server: RawServer, folder: Path, **headers: str) -> None:
-    server.answers.clear()
-    for path in folder.rglob("*"):
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            server.answers[f"/{name}"] = reply(path.read_bytes(), **headers)
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[RawServer]:
-    with RawServer() as server:
-        serve(server, folder)
-        yield server
-
-
-def test_behind_a_web_server_the_pointer_and_blobs_are_fetched_and_no_manifest(
-    server: RawServer, source: Callable[..., Source]
-) -> None:
-    opened = source(server.address)
-
-    assert files(opened) == OLD.files("a")
-    assert opened.order == NOW
-    blobs = {f"/{blob_path(digest)}" for digest in digests_of(OLD.files("a")).values()}
-    assert server.paths[0] == "/nodes/a.json"
-    assert set(server.paths[1:]) == blobs
-
-
-def test_blobs_whose_files_this_host_has_are_not_fetched(
-    server: RawServer, source: Callable[..., Source], folder: Path
-) -> None:
-    old = OLD.files("a")
-    here = {digest: old[path] for path, digest in digests_of(old).items()}
-    publish(folder, NEW, NOW + 1)
-    serve(server, folder)
-
-    assert files(source(server.address, here.get)) == NEW.files("a")
-    assert len(server.paths) == 2
-
-
-@pytest.mark.parametrize(
-    ("header", "value", "question"),
-    [
-        ("etag", '"v1"', "if-none-match"),
-        ("last_modified", "Tue, 24 Nov 2026 10:00:00 GMT", "if-modified-since"),
-    ],
-)
-def test_an_unchanged_pointer_costs_one_small_request(
-    server: RawServer,
-    source: Callable[..., Source],
-    folder: Path,
-    *,
-    header: str,
-    value: str,
-    question: str,
-) -> None:
-    serve(server, folder, **{header: value})
-    opened = source(server.address)
-    opened.fetch(None)
-    server.answers["/nodes/a.json"] = b"HTTP/1.1 304 Not Modified\r\n\r\n"
-    server.asked.clear()
-
-    assert opened.fetch(generation(OLD)) is None
-    assert opened.order == NOW
-    assert server.paths == ["/nodes/a.json"]
-    assert server.asked[0].headers[question] == value
-
-
-def test_a_pointer_that_moves_is_followed_with_one_request_for_it(
-    server: RawServer, source: Callable[..., Source], folder: Path
-) -> None:
-    serve(server, folder, etag='"v1"')
-    opened = source(server.address)
-    opened.fetch(None)
-    publish(folder, NEW, NOW + 1)
-    serve(server, folder, etag='"v2"')
-    server.asked.clear()
-
-    assert files(opened, generation(OLD)) == NEW.files("a")
-    assert opened.order == NOW + 1
-    assert server.paths.count("/nodes/a.json") == 1
-
-
-@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "410 Gone"])
-def test_a_node_that_has_left_is_said_whatever_the_server_calls_it(
-    server: RawServer, source: Callable[..., Source], status: str
-) -> None:
-    opened = source(server.address)
-    opened.fetch(None)
-    for path in ("/nodes/a.json", "/manifest.json"):
-        server.answers[path] = reply(b"", status=status)
-
-    with pytest.raises(SourceError, match=r'no files for node "a" \(any more\)'):
-        opened.fetch(generation(OLD))
-
-
-def test_a_server_that_changes_from_a_build_to_a_publication_is_followed(
-    server: RawServer, source: Callable[..., Source], folder: Path, tmp_path: Path
-) -> None:
-    OLD.write(tmp_path / "build")
-    serve(server, tmp_path / "build")
-    opened = source(server.address)
-    assert files(opened) == OLD.files("a")
-    publish(folder, NEW, NOW + 1)
-    serve(server, folder)
-
-    assert files(opened, generation(OLD)) == NEW.files("a")
-    assert opened.order == NOW + 1
-
-
-def test_a_server_that_fails_is_not_taken_for_one_without_a_pointer(
-    server: RawServer, source: Callable[..., Source], tmp_path: Path
-) -> None:
-    """An old manifest may still lie there."""
-    NEW.write(tmp_path / "build")
-    opened = source(server.address)
-    opened.fetch(None)
-    server.answers["/manifest.json"] = reply((tmp_path / "build/manifest.json").read_bytes())
-    server.answers["/nodes/a.json"] = reply(b"", status="503 Service Unavailable")
-
-    with pytest.raises(SourceError, match='"nodes/a.json".*the server says 503'):
-        opened.fetch(generation(OLD))
-
-
-def test_a_bomb_from_the_server_is_not_inflated(
-    server: RawServer, source: Callable[..., Source]
-) -> None:
-    import zlib  # noqa: PLC0415, for this one bomb
-
-    bomb = zlib.compress(bytes(64 * 1024 * 1024), 9)
-    for path in list(server.answers):
-        if path.startswith("/blobs/"):
-            server.answers[path] = reply(bomb)
-
-    with pytest.raises(SourceError, match="inflates to more than"):
-        source(server.address).fetch(None)

@@ -1,130 +1,31 @@
-"""A publication in a real Consul: read whole, watched, and never believed too much."""
+"""A publication in a real Consul: read whole, watched, over TLS with tokens."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import meshc
-from meshc.artifact.published import parse_pointer, render_pointer
-from meshc.delivery.agent.generations import digests_of, generation_of
-from meshc.delivery.agent.settings import AgentSettings
-from meshc.delivery.agent.sources import SourceError, open_source
-from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.plan import Bounds
-from meshc.delivery.publish.publisher import Publisher, Wishes
-from meshc.delivery.publish.to_consul import ConsulPlace
+from meshc.delivery.agent.sources import SourceError
 from meshc.diagnostics.errors import SettingsError
-from tests.consul.gate import Gate
 from tests.delivery.live import until
-from tests.delivery.publish.bundles import MESH, Mesh
+from tests.delivery.publish.bundles import MESH, NOW, Mesh
+from tests.delivery.sources.consul.news import News
+from tests.delivery.sources.published import NEW, NODE_KEY, OLD, by_digest, files, generation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from meshc.consul.client import ConsulClient
     from meshc.delivery.agent.sources import Source
     from tests.consul.cluster import Cluster
-    from tests.consul.server import ConsulServer
+    from tests.consul.gate import Gate
 
 pytestmark = pytest.mark.consul
-
 ROOT = Path(meshc.__file__).parent.parent
-NOW = 1_764_000_000_000
-OLD = Mesh({"a": "1", "b": "1"}, {"app": "1", "store": "1"})
-NEW = Mesh({"a": "1", "b": "1"}, {"app": "2", "store": "1"})
-NODE_KEY = f"meshc/v1/{MESH}/nodes/a"
-_PATIENCE_S = 20
-
-
-@pytest.fixture
-def client(consul_dev: ConsulServer) -> Iterator[ConsulClient]:
-    with consul_dev.client() as opened:
-        for key in opened.kv_keys(f"meshc/v1/{MESH}/").value:
-            opened.kv_delete(key)
-        yield opened
-
-
-@pytest.fixture
-def gate(consul_dev: ConsulServer) -> Iterator[Gate]:
-    with Gate((consul_dev.host, consul_dev.ports["http"])) as opened:
-        yield opened
-
-
-@pytest.fixture
-def publish(client: ConsulClient, tmp_path: Path) -> Callable[..., None]:
-    def published(
-        mesh: Mesh, now: int = NOW, client: ConsulClient = client, **wishes: bool
-    ) -> None:
-        out = tmp_path / f"out-{secrets.token_hex(4)}"
-        mesh.write(out)
-        bounds = Bounds(may_shrink=True, may_be_empty=True)
-        Publisher(
-            LocalBundle(out),
-            ConsulPlace(client, MESH),
-            Wishes(bounds=bounds, **wishes),
-            progress=lambda _done, _total: None,
-        ).publish(now)
-
-    return published
-
-
-@pytest.fixture
-def source(gate: Gate, tmp_path: Path) -> Iterator[Callable[..., Source]]:
-    with contextlib.ExitStack() as stack:
-
-        def opened(
-            held: Callable[[str], bytes | None] = lambda _digest: None, **more: object
-        ) -> Source:
-            given: dict[str, object] = {
-                "node": "a",
-                "source": f"consul://{gate.place}/{MESH}",
-                "target": tmp_path / "target",
-                "state": tmp_path / "state",
-                "consul_timeout": 2.0,
-            }
-            found = open_source(AgentSettings(**given | more), held)  # type: ignore[arg-type]
-            stack.callback(found.close)
-            return found
-
-        yield opened
-
-
-def generation(mesh: Mesh) -> str:
-    return generation_of(digests_of(mesh.files("a")))
-
-
-def files(source: Source, known: str | None = None) -> dict[str, bytes] | None:
-    bundle = source.fetch(known)
-    return None if bundle is None else dict(bundle.files)
-
-
-def by_digest(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {digest: files[path] for path, digest in digests_of(files).items()}
-
-
-class News:
-    """Counts what a watch tells."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._changed = threading.Condition()
-
-    def __call__(self, _at: float) -> None:
-        with self._changed:
-            self.count += 1
-            self._changed.notify_all()
-
-    def wait(self, count: int) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self.count >= count, _PATIENCE_S)
 
 
 def test_a_bundle_is_read_whole_with_its_order(
@@ -239,127 +140,6 @@ def test_a_node_that_leaves_and_comes_back_is_told_both_times(
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b"null",
-        b"{}",
-        b"[]",
-        b'{"resources": []}',
-        b"\x00\xff" * 100,
-        b"x" * 500_000,
-    ],
-)
-def test_a_poisoned_pointer_is_refused(
-    publish: Callable[..., None],
-    source: Callable[..., Source],
-    client: ConsulClient,
-    value: bytes,
-) -> None:
-    publish(OLD)
-    client.kv_put(NODE_KEY, value)
-
-    with pytest.raises(SourceError, match="the pointer of this node cannot be used") as caught:
-        source().fetch(None)
-
-    assert "--again" in str(caught.value.hint)
-
-
-def test_the_pointer_of_another_node_is_refused(
-    publish: Callable[..., None], source: Callable[..., Source], client: ConsulClient
-) -> None:
-    publish(OLD)
-    other = client.kv_get(f"meshc/v1/{MESH}/nodes/b").value
-    assert other is not None
-    client.kv_put(NODE_KEY, other.value)
-
-    with pytest.raises(SourceError, match='of node "b"'):
-        source().fetch(None)
-
-
-@pytest.mark.parametrize("value", [b"", b"garbage", b"x" * 500_000])
-def test_a_poisoned_blob_is_refused(
-    publish: Callable[..., None],
-    source: Callable[..., Source],
-    client: ConsulClient,
-    value: bytes,
-) -> None:
-    publish(OLD)
-    for key in client.kv_keys(f"meshc/v1/{MESH}/blobs/").value:
-        client.kv_put(key, value)
-
-    with pytest.raises(SourceError, match="is damaged") as caught:
-        source().fetch(None)
-
-    assert caught.value.is_incomplete
-
-
-def test_a_blob_of_other_content_is_refused(
-    publish: Callable[..., None], source: Callable[..., Source], client: ConsulClient
-) -> None:
-    publish(OLD)
-    blobs = client.kv_list(f"meshc/v1/{MESH}/blobs/").value
-    for one, other in zip(blobs, blobs[1:] + blobs[:1], strict=True):
-        client.kv_put(one.key, other.value)
-
-    with pytest.raises(SourceError, match="cannot read"):
-        source().fetch(None)
-
-
-def test_a_blob_that_is_missing_is_said_and_may_still_come(
-    publish: Callable[..., None], source: Callable[..., Source], client: ConsulClient
-) -> None:
-    publish(OLD)
-    for key in client.kv_keys(f"meshc/v1/{MESH}/blobs/").value:
-        client.kv_delete(key)
-
-    with pytest.raises(SourceError, match="has no blob") as caught:
-        source().fetch(None)
-    publish(OLD, NOW + 1, again=True)
-
-    assert caught.value.is_incomplete
-    assert files(source()) == OLD.files("a")
-
-
-def test_a_file_that_is_larger_than_the_host_takes_is_not_fetched(
-    publish: Callable[..., None], source: Callable[..., Source], gate: Gate
-) -> None:
-    publish(Mesh({"a": "1"}, {"big": "x" * 100_000}))
-
-    with pytest.raises(SourceError, match="larger than 65536 bytes"):
-        source(max_file=65536).fetch(None)
-
-    assert [one for one in gate.passed if "/blobs/" in one.path] == []
-
-
-def test_an_older_pointer_is_read_once_more_from_a_server_that_knows(
-    publish: Callable[..., None],
-    source: Callable[..., Source],
-    client: ConsulClient,
-    gate: Gate,
-) -> None:
-    """The first answer may come from a server that lags behind; a consistent one does not."""
-    publish(OLD)
-    opened = source()
-    opened.fetch(None)
-    entry = client.kv_get(NODE_KEY).value
-    assert entry is not None
-    older = replace(parse_pointer(entry.value, node="a"), order=NOW - 5)
-    client.kv_put(NODE_KEY, render_pointer(older))
-    gate.passed.clear()
-
-    opened.fetch(generation(OLD))
-
-    asked = [one.path for one in gate.passed]
-    assert len(asked) == 2
-    assert "consistent" in asked[1]
-    assert opened.order == NOW - 5  # what is done about it is the agent's to decide
-
-
-# --- trouble ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
     "mode", ["500", "403", "garbage", "empty", "huge", "slow", "silent", "gone"]
 )
 def test_whatever_consul_does_what_was_heard_stays_and_the_failure_is_said(
@@ -415,9 +195,6 @@ def test_a_closed_source_ends_its_watch_at_once(
 
     assert time.monotonic() - before < 5
     assert [one.name for one in threading.enumerate() if one.name == "consul-watch"] == []
-
-
-# --- as it is in earnest: TLS, a token that may do little, and its rotation -------------------
 
 
 def rules(name: str) -> str:
