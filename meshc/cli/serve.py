@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-DEFAULT_CONTROL = "unix:/run/meshc/serve.sock"
 _PREFIX = "MESHC_SERVE_"
 
 
@@ -39,10 +38,10 @@ def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
 
 _control_option = _option(
     "--control",
-    default=DEFAULT_CONTROL,
+    default=None,
     metavar="unix:/PATH|HOST:PORT|none",
-    help="Where status and metrics are served: a Unix socket or a loopback address. "
-    f"Default: {DEFAULT_CONTROL}.",
+    help="Where status and metrics are served: a Unix socket or a loopback address. Default: "
+    "serve.sock in /run/meshc, or where that cannot be used, in a folder of the user's own.",
 )
 
 
@@ -118,7 +117,11 @@ def command(context: click.Context, /, **flags: Any) -> int:
 
 
 def _settings(flags: dict[str, Any]) -> ServeSettings:
-    from meshc.delivery.xds.settings import ServeSettings, address  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.settings import (  # noqa: PLC0415, start-up time
+        ServeSettings,
+        address,
+        control_to_serve,
+    )
     from meshc.delivery.xds.tls import TlsFiles  # noqa: PLC0415, the same
 
     names = ("cert", "key", "client_ca")
@@ -136,7 +139,9 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         )
     else:
         tls = TlsFiles(certificate=flags["cert"], key=flags["key"], client_ca=flags["client_ca"])
-    control = None if flags["control"] == "none" else address(flags["control"])
+    control = (
+        None if flags["control"] == "none" else address(flags["control"] or control_to_serve())
+    )
     if control is not None and not control.is_local:
         raise SettingsError(f"--control {control} is no loopback address")
     return ServeSettings(
@@ -168,16 +173,16 @@ def _consul(flags: dict[str, Any]) -> ConsulSettings | None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @_control_option
 @common_options
-def status_command(control: str, as_json: bool) -> int:
+def status_command(control: str | None, as_json: bool) -> int:
     """Tell who is connected, and what each node made of what it was sent.
 
     Exit codes: 0 well; 1 somebody has to act; 3 no server answers.
     """
     from meshc.delivery.xds.control import ask_status  # noqa: PLC0415, start-up time
-    from meshc.delivery.xds.settings import address  # noqa: PLC0415, the same
+    from meshc.delivery.xds.settings import address, control_to_ask  # noqa: PLC0415, the same
     from meshc.delivery.xds.status import render, verdict  # noqa: PLC0415, the same
 
-    found = ask_status(address(control))
+    found = ask_status(address(control or control_to_ask()))
     summary, is_well = verdict(found)
     if as_json:
         click.echo(json.dumps({"summary": summary, "ok": is_well} | found, indent=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _BACKLOG = 4096
 _SOCKET_MODE = 0o660
+_PROBE_S = 1.0
 
 
 def listening(address: Address, *, is_shared: bool) -> socket.socket:
@@ -29,7 +31,7 @@ def listening(address: Address, *, is_shared: bool) -> socket.socket:
         except OSError as error:
             raise DeliveryError(
                 f"cannot listen on {address}: {error.strerror or error}",
-                hint="is another server there, or is the address not of this host?",
+                hint=_hint(address),
             ) from error
         on_failure.pop_all()
     found.setblocking(False)  # noqa: FBT003, its signature
@@ -39,8 +41,7 @@ def listening(address: Address, *, is_shared: bool) -> socket.socket:
 def _bound(address: Address, on_failure: contextlib.ExitStack, *, is_shared: bool) -> socket.socket:
     if address.port is None:
         found = on_failure.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(address.host)  # noqa: PTH108, what an earlier server left
+        _remove_what_is_left(address.host)
         found.bind(address.host)
         os.chmod(address.host, _SOCKET_MODE)  # noqa: PTH101, the same path
         return found
@@ -53,3 +54,23 @@ def _bound(address: Address, on_failure: contextlib.ExitStack, *, is_shared: boo
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     found.bind(where)
     return found
+
+
+def _remove_what_is_left(path: str) -> None:
+    """Remove the socket of a server that has ended; that of one that lives stays."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108, no other server is there
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _hint(address: Address) -> str:
+    if address.port is None:
+        return "is another server there, and does its folder exist, for this user to write?"
+    return "is another server there, or is the address not of this host?"

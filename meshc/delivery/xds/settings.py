@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshc.delivery.xds.limits import Limits
 from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from meshc.consul.settings import ConsulSettings
     from meshc.delivery.xds.tls import TlsFiles
 
 _UNIX = "unix:"
+_OF_THE_SERVICE = Path("/run/meshc")
+_SOCKET = "serve.sock"
 _LAST_PORT = 65_535
 
 
@@ -46,6 +48,36 @@ def address(text: str) -> Address:
     if not host or not (port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT):
         raise SettingsError(f'"{text}" is neither unix:/path nor HOST:PORT')
     return Address(host, int(port))
+
+
+def control_to_serve() -> str:
+    """Where a server says how it is, when it is not told: for the service, or for this user.
+
+    Raises:
+        SettingsError: there is no folder for that.
+    """
+    if os.access(_OF_THE_SERVICE, os.W_OK):
+        return f"{_UNIX}{_OF_THE_SERVICE / _SOCKET}"
+    own = _own_folder()
+    try:
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"no folder for the socket that tells the status: {own}: {error.strerror}",
+            hint="say --control unix:/PATH, or --control none",
+        ) from error
+    return f"{_UNIX}{own / _SOCKET}"
+
+
+def control_to_ask() -> str:
+    """Where such a server is asked: this user's before the service."""
+    own = _own_folder() / _SOCKET
+    return f"{_UNIX}{own if own.exists() else _OF_THE_SERVICE / _SOCKET}"
+
+
+def _own_folder() -> Path:
+    of_the_login = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(of_the_login) / "meshc" if of_the_login else Path.home() / ".cache/meshc/run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.control import ask_status, serve_control
-from meshc.delivery.xds.settings import Address, address
+from meshc.delivery.xds.settings import Address, address, control_to_ask, control_to_serve
 from meshc.delivery.xds.types import CLUSTER
+from meshc.diagnostics.errors import SettingsError
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, caller, free_port, served
 
@@ -117,3 +119,54 @@ def test_a_drain_time_that_says_nothing_is_envoys_own(tmp_path: Path, said: str)
             return connected.state.snapshot.drain_s
 
     assert asyncio.run(run()) == 600.0
+
+
+def test_the_socket_of_a_server_that_lives_is_not_taken_from_it(tmp_path: Path) -> None:
+    where = address(f"unix:{tmp_path}/c")
+
+    async def scene(server: Server) -> None:
+        with pytest.raises(DeliveryError, match="Address already in use") as error:
+            await serve_control(server.serving, where)
+        assert "is another server there" in str(error.value.hint)
+        assert (await asyncio.to_thread(ask_status, where))["problem"] == ""
+
+    _play(tmp_path, where, scene)
+
+
+def test_the_socket_of_a_server_that_was_killed_is_taken_over(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{tmp_path}/c")
+    where = address(f"unix:{tmp_path}/c")
+
+    async def scene(_server: Server) -> None:
+        assert (await asyncio.to_thread(ask_status, where))["problem"] == ""
+
+    _play(tmp_path, where, scene)
+
+
+def test_server_and_question_meet_without_being_told_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, own = tmp_path / "service", tmp_path / "own"
+    monkeypatch.setattr("meshc.delivery.xds.settings._OF_THE_SERVICE", service)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+
+    assert control_to_serve() == f"unix:{own}/meshc/serve.sock"
+    assert (own / "meshc").stat().st_mode & 0o777 == 0o700
+    assert control_to_ask() == f"unix:{service}/serve.sock"
+    (own / "meshc/serve.sock").touch()
+    assert control_to_ask() == f"unix:{own}/meshc/serve.sock"
+    service.mkdir()
+    assert control_to_serve() == f"unix:{service}/serve.sock"
+
+
+def test_where_no_folder_can_be_made_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshc.delivery.xds.settings._OF_THE_SERVICE", tmp_path / "service")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+
+    with pytest.raises(SettingsError, match="no folder for the socket") as error:
+        control_to_serve()
+    assert error.value.hint == "say --control unix:/PATH, or --control none"
