@@ -24,10 +24,12 @@ class Connected:
     __slots__ = (
         "_grpc",
         "_outbox",
+        "_reader",
         "_sender",
         "_timer",
         "address",
         "is_closed",
+        "is_failed",
         "node",
         "problem",
         "since",
@@ -43,6 +45,9 @@ class Connected:
         self.address = grpc.peer.addr()
         self.since = time.time()
         self.is_closed = False
+        self.is_failed = False
+        """Whether a mistake of meshc itself has ended it."""
+        self._reader = asyncio.current_task()
         self.problem = ""
         """Why this node gets nothing new; what it has stays."""
         self._outbox: list[bytes] = []
@@ -53,12 +58,13 @@ class Connected:
         """Serve from another bundle.  A node that is not in it any more keeps what it has."""
         try:
             snapshot = bundles.snapshot(self.node, self.variant)
+            self.problem = ""
+            if snapshot is not self.state.snapshot:
+                self.emit(self.state.publish(snapshot, now))
         except MeshcError as error:
             self.problem = error.message
-            return
-        self.problem = ""
-        if snapshot is not self.state.snapshot:
-            self.emit(self.state.publish(snapshot, now))
+        except Exception as error:  # noqa: BLE001, others wait for their turn
+            self._fail(error)
 
     def emit(self, responses: list[bytes]) -> None:
         """Send responses, after those that are still on their way, and set the next alarm."""
@@ -88,7 +94,20 @@ class Connected:
 
     def _tick(self) -> None:
         self._timer = None
-        self.emit(self.state.tick(time.monotonic()))
+        try:
+            self.emit(self.state.tick(time.monotonic()))
+        except Exception as error:  # noqa: BLE001, as above
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End a stream of which nobody knows how it is; its client comes back and says."""
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the stream of node {self.node} failed", "exception": error}
+        )
+        self.is_failed = True
+        self.close()
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def _send(self) -> None:
         try:

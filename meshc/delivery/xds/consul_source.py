@@ -84,15 +84,18 @@ class ConsulSource:
         self._thread.start()
 
     def _follow(self, notify: Callable[[], None]) -> None:
-        for one in follow(self._client, self._ask):
-            before = self._heard
-            if isinstance(one, Heard):
-                entry = one.reply.value
-                self._heard = _Said(None if entry is None else entry.value)
-            else:
-                self._heard = _Said(problem=one.error)
-            if self._heard != before:
-                notify()
+        try:
+            for one in follow(self._client, self._ask):
+                before = self._heard
+                if isinstance(one, Heard):
+                    entry = one.reply.value
+                    self._heard = _Said(None if entry is None else entry.value)
+                else:
+                    self._heard = _Said(problem=one.error)
+                if self._heard != before:
+                    notify()
+        finally:
+            self._heard = None  # whatever has ended the watch, every load asks from now on
 
     def _ask(self, index: int, wait: float) -> Reply[KvEntry | None]:
         try:

@@ -44,6 +44,10 @@ class Facts:
     """Why the newest of the source is not served."""
     certificate_problem: str = ""
     switches: int = 0
+    source_errors: int = 0
+    """Looks at the source that ended with a problem."""
+    stalls: int = 0
+    """How often the event loop was busy with one thing for long."""
 
 
 class Serving:
@@ -127,23 +131,27 @@ class Serving:
 
     async def refresh(self) -> bool:
         """Look at the source once; return whether something new is served."""
-        old = self.bundles
-        assert old is not None  # noqa: S101, the server has started
         try:
-            new = await asyncio.to_thread(self.source.load, old)
-            if new is None:
-                self.facts.problem = ""
-                return False
-            concerned = await self._prepared(old, new)
-        except MeshcError as error:
+            is_new = await self._follow()
+        except Exception as error:  # noqa: BLE001, who stops looking serves the old one for ever
             self.source.forget()
-            self.facts.problem = error.message
+            self.facts.problem = _reason(error)
+            self.facts.source_errors += 1
             return False
         self.facts.problem = ""
+        return is_new
+
+    async def _follow(self) -> bool:
+        old = self.bundles
+        assert old is not None  # noqa: S101, the server has started
+        new = await asyncio.to_thread(self.source.load, old)
+        if new is None:
+            return False
+        concerned = await self._prepared(old, new)
+        await self.hub.switch(new, concerned)
         self.bundles = new
         self.facts.loaded = time.time()
         self.facts.switches += 1
-        await self.hub.switch(new, concerned)
         new.settle()
         return True
 
@@ -171,8 +179,8 @@ class Serving:
                     await self._listen()
                 self._read_withdrawn()
                 self.facts.certificate_problem = ""
-            except (MeshcError, OSError) as error:
-                self.facts.certificate_problem = str(error)
+            except Exception as error:  # noqa: BLE001, as above
+                self.facts.certificate_problem = _reason(error)
 
     async def _listen(self) -> None:
         """Listen with the certificates of now; connections of before go on with theirs."""
@@ -210,3 +218,12 @@ class Serving:
         self._gate.withdrawn, self._withdrawn_state = withdrawn, state
         if self._server is not None:
             self._server.connections.close_where(lambda peer: is_withdrawn(peer.cert(), withdrawn))
+
+
+def _reason(error: Exception) -> str:
+    """Say what was in the way."""
+    if isinstance(error, MeshcError):
+        return error.message
+    if isinstance(error, OSError):
+        return str(error)
+    return f"a mistake of meshc itself: {type(error).__name__}: {error}"

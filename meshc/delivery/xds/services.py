@@ -119,6 +119,8 @@ class Discovery:
                 except (WireError, ProtocolError) as error:
                     raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
         except asyncio.CancelledError:
+            if connected is not None and connected.is_failed:
+                raise GRPCError(Status.INTERNAL, "a mistake of meshc itself; ask again") from None
             if not self.is_ending:
                 raise  # the client has gone
             raise GRPCError(Status.UNAVAILABLE, "this server ends; ask another one") from None

@@ -64,7 +64,7 @@ async def served(
             source=str(folder),
             listen=address(f"127.0.0.1:{port}"),
             tls=tls,
-            poll=3600.0,
+            poll=settings.pop("poll", 3600.0),
             limits=limits or Limits(),
             **settings,
         ),

@@ -1,0 +1,76 @@
+"""What a running server logs, each thing once, and how systemd hears that it is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from meshc.delivery.notify import notify, watchdog_interval_s
+from meshc.delivery.xds.types import SHORT_NAMES
+
+if TYPE_CHECKING:
+    from meshc.delivery.log import Log
+    from meshc.delivery.xds.run import Facts, Serving
+    from meshc.delivery.xds.types import TypeUrl
+
+_LOOK_S = 1.0
+STALL_S = 1.0
+"""Nobody is answered while the event loop is busy with one thing; this long is worth a line."""
+
+
+class Reporter:
+    """Looks at a server and logs what has changed since the last look."""
+
+    def __init__(self, serving: Serving, journal: Log) -> None:
+        self._serving = serving
+        self._journal = journal
+        self._seen = _shown(serving.facts)
+        self._refusals: dict[tuple[str, TypeUrl], str] = {}
+
+    async def run(self) -> None:
+        """Look once a second, for ever."""
+        interval = min(_LOOK_S, watchdog_interval_s() or _LOOK_S)
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(interval)
+            late = time.monotonic() - before - interval
+            notify(WATCHDOG="1")
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001, the next look may be a better one
+                reason = f"{type(error).__name__}: {error}"
+                self._journal.error("internal error", reason=reason)
+            if late > STALL_S:
+                self._serving.facts.stalls += 1
+                self._journal.warn("stalled", seconds=late)
+
+    def look(self) -> None:
+        """Log what has changed."""
+        before, self._seen = self._seen, _shown(self._serving.facts)
+        switches, problem, certificates = self._seen
+        bundles = self._serving.bundles
+        if switches != before[0] and bundles is not None:
+            self._journal.info("switched", generation=bundles.generation[:12])
+        if problem and problem != before[1]:
+            self._journal.warn("source", problem=problem)
+        if certificates and certificates != before[2]:
+            self._journal.warn("certificates", problem=certificates)
+        self._look_for_refusals()
+
+    def _look_for_refusals(self) -> None:
+        found = {
+            (one.node, type_url): known.refusal
+            for one in self._serving.hub
+            for type_url, known in one.state.subscriptions.items()
+            if known.refusal is not None
+        }
+        for (node, type_url), reason in found.items():
+            if self._refusals.get((node, type_url)) != reason:
+                short = SHORT_NAMES.get(type_url, type_url)
+                self._journal.warn("refused", node=node, type=short, reason=reason)
+        self._refusals = found
+
+
+def _shown(facts: Facts) -> tuple[int, str, str]:
+    return facts.switches, facts.problem, facts.certificate_problem
