@@ -170,24 +170,28 @@ def _consul(flags: dict[str, Any]) -> ConsulSettings | None:
     "status",
     epilog="Example: meshc serve status --json | jq '.streams[] | select(.problem != \"\")'",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs; all streams.")
+@click.option("--all", "is_whole", is_flag=True, help="Show all streams, however many.")
+@click.option("--node", default="", metavar="NAME", help="Tell of this node alone.")
 @_control_option
 @common_options
-def status_command(control: str | None, as_json: bool) -> int:
+def status_command(control: str | None, node: str, is_whole: bool, as_json: bool) -> int:
     """Tell who is connected, and what each node made of what it was sent.
 
     Exit codes: 0 well; 1 somebody has to act; 3 no server answers.
     """
     from meshc.delivery.xds.control import ask_status  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.render import SHOWN, of_node, render, verdict  # noqa: PLC0415, the same
     from meshc.delivery.xds.settings import address, control_to_ask  # noqa: PLC0415, the same
-    from meshc.delivery.xds.status import render, verdict  # noqa: PLC0415, the same
 
     found = ask_status(address(control or control_to_ask()))
-    summary, is_well = verdict(found)
+    summary, is_well = verdict(found, node)
     if as_json:
-        click.echo(json.dumps({"summary": summary, "ok": is_well} | found, indent=2))
+        said = {"summary": summary, "ok": is_well} | of_node(found, node)
+        click.echo(json.dumps(said, indent=2))
     else:
         shown = terminal()
-        for line in render(found, shown.style(sys.stdout)):
+        limit = None if is_whole or node else SHOWN
+        for line in render(found, shown.style(sys.stdout), node=node, limit=limit):
             shown.say(line)
     return int(not is_well)

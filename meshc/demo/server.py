@@ -13,8 +13,8 @@ from meshc.artifact.store import DirectoryStore
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.bootstrap import Subscribing, check_bootstrap, grpc_bootstrap
 from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.render import verdict
 from meshc.delivery.xds.settings import Address
-from meshc.delivery.xds.status import verdict
 from meshc.demo.errors import DemoError
 
 if TYPE_CHECKING:

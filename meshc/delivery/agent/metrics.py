@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
+from meshc.delivery.text import label_value, metric_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ class Metrics:
 
     def _lines(self, states: tuple[str, ...]) -> Iterator[str]:
         name = "meshc_agent_delivery_seconds"
-        yield from _head(name, "histogram", "From a change at the source to Envoy's word.")
+        yield from metric_head(name, "histogram", "From a change at the source to Envoy's word.")
         total = 0
         for edge, count in zip((*BUCKETS, "+Inf"), self._counts, strict=True):
             total += count
@@ -71,19 +72,21 @@ class Metrics:
         yield f"{name}_sum {self._sum:.6f}"
         yield f"{name}_count {total}"
         name = "meshc_agent_deliveries_total"
-        yield from _head(name, "counter", "Generations, by what became of them.")
+        yield from metric_head(name, "counter", "Generations, by what became of them.")
         for outcome, count in self.deliveries.items():
             yield f'{name}{{outcome="{outcome}"}} {count}'
         name = "meshc_agent_state"
-        yield from _head(name, "gauge", "1 for the state that the agent is in.")
+        yield from metric_head(name, "gauge", "1 for the state that the agent is in.")
         for state in states:
             yield f'{name}{{state="{state}"}} {int(state == self.state)}'
         name = "meshc_agent_generation_info"
-        yield from _head(name, "gauge", "Which generation the source has, and which Envoy runs.")
-        node = _escaped(self.node)
+        yield from metric_head(
+            name, "gauge", "Which generation the source has, and which Envoy runs."
+        )
+        node = label_value(self.node)
         yield (
-            f'{name}{{node="{node}",desired="{_escaped(self.desired)}",'
-            f'delivered="{_escaped(self.delivered)}"}} 1'
+            f'{name}{{node="{node}",desired="{label_value(self.desired)}",'
+            f'delivered="{label_value(self.delivered)}"}} 1'
         )
         for name, kind, help_text, value in (
             ("source_errors_total", "counter", "Fetches that gave nothing.", self.source_errors),
@@ -138,14 +141,14 @@ class Metrics:
                 self.endpoint_changes,
             ),
         ):
-            yield from _head(f"meshc_agent_{name}", kind, help_text)
+            yield from metric_head(f"meshc_agent_{name}", kind, help_text)
             yield f"meshc_agent_{name} {value}"
         yield from self._endpoint_lines()
 
     def _endpoint_lines(self) -> Iterator[str]:
         shown = [(_labels(one), one) for one in self.endpoints]
         name = "meshc_agent_endpoints"
-        yield from _head(name, "gauge", "Hosts of a dependency that follows health.")
+        yield from metric_head(name, "gauge", "Hosts of a dependency that follows health.")
         for labels, one in shown:
             for state in ("known", "passing", "used"):
                 if one[state] is not None:
@@ -154,22 +157,13 @@ class Metrics:
             ("panic", "1 while all hosts are used because too few pass.", "panic", True),
             ("followed", "1 while Consul says how they are; 0: they stay.", "problem", ""),
         ):
-            yield from _head(f"meshc_agent_endpoints_{name}", "gauge", help_text)
+            yield from metric_head(f"meshc_agent_endpoints_{name}", "gauge", help_text)
             for labels, one in shown:
                 yield f"meshc_agent_endpoints_{name}{{{labels}}} {int(one[key] == value)}"
 
 
-def _head(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
-
-
 def _labels(one: Mapping[str, Any]) -> str:
-    return f'service="{_escaped(one["service"])}",consumer="{_escaped(one["consumer"])}"'
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'service="{label_value(one["service"])}",consumer="{label_value(one["consumer"])}"'
 
 
 class MetricsServer:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.agent.generations import short
 from meshc.delivery.agent.order import moment
+from meshc.delivery.text import age, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from meshc.delivery.agent.inotify import Room
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STALE_S = 90.0
 """An agent that lives writes its status at least every 30 s."""
 WELL = {"ok", "delivering", "starting", "paused", "unconfirmed"}
@@ -24,13 +24,13 @@ def headline(status: Mapping[str, Any], *, is_running: bool, now: float) -> tupl
     """Return the first line, and what to do."""
     said = str(status.get("summary", ""))
     if not is_running:
-        seen = f"when it was last seen, {_ago(now - float(status.get('updated', 0)))} ago"
+        seen = f"when it was last seen, {age(now - float(status.get('updated', 0)))} ago"
         line = f"AGENT IS NOT RUNNING. Envoy goes on with what it has; {seen}: {said}"
         return line, "systemctl start meshc-agent, or see: journalctl -u meshc-agent"
     silence = now - float(status.get("updated", 0))
     if silence > _STALE_S:
         return (
-            f"AGENT IS SILENT for {_ago(silence)}. It said: {said}",
+            f"AGENT IS SILENT for {age(silence)}. It said: {said}",
             "is the disk full? Otherwise: systemctl restart meshc-agent",
         )
     return said, str(status.get("todo", ""))
@@ -46,7 +46,7 @@ def render_status(
         lines.append(f"  do: {todo}")
     lines.append("")
     lines += [f"  {name:13} {value}" for name, value in _rows(status, room, now)]
-    return "\n".join([*map(_printable, lines), ""])
+    return "\n".join([*map(printable, lines), ""])
 
 
 def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[tuple[str, str]]:
@@ -56,11 +56,11 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     if status["delivered"]:
         delivered += ", confirmed" if status["confirmed"] else ", NOT confirmed"
     if status["delivered_at"]:
-        delivered += f", delivered {_ago(now - status['delivered_at'])} ago"
+        delivered += f", delivered {age(now - status['delivered_at'])} ago"
     yield "delivered", delivered
     accepted = ", ".join(f"{kind} {version}" for kind, version in status["accepted"].items())
     yield "accepted", accepted or "not known"
-    yield "state", f"{status['state']} for {_ago(now - status['since'])}"
+    yield "state", f"{status['state']} for {age(now - status['since'])}"
     envoy = status["envoy"]
     up = {True: "running", False: "DOES NOT ANSWER", None: "not asked"}[envoy["up"]]
     yield "envoy", " ".join(filter(None, [envoy["version"], up, "at", envoy["admin"] or "?"]))
@@ -79,7 +79,7 @@ def _rows(status: Mapping[str, Any], room: Room | None, now: float) -> Iterator[
     yield from _stopped(status)
     error = status["last_error"]
     if error:
-        yield "last error", f"{_ago(now - error['at'])} ago: {error['reason']}"
+        yield "last error", f"{age(now - error['at'])} ago: {error['reason']}"
     for note in status["notes"]:
         yield "note", str(note)
     yield "target", str(status["target"])
@@ -146,20 +146,5 @@ def render_history(entries: Sequence[Mapping[str, Any]], now: float) -> str:
             for key in ("place", "reason", "hint", "endpoints", "times")
             if entry.get(key)
         ]
-        lines.append(f"{moment}Z ({_ago(now - float(entry['at']))} ago)  {'  '.join(facts)}")
-    return "".join(_printable(line) + "\n" for line in lines)
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in line)
-
-
-def _ago(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    if seconds < 2 * _DAY:
-        return f"{seconds / _HOUR:.0f} h"
-    return f"{seconds / _DAY:.0f} days"
+        lines.append(f"{moment}Z ({age(now - float(entry['at']))} ago)  {'  '.join(facts)}")
+    return "".join(printable(line) + "\n" for line in lines)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.listening import listening
-from meshc.delivery.xds.status import describe, metrics
+from meshc.delivery.xds.metrics import metrics
+from meshc.delivery.xds.status import describe, overview
 
 if TYPE_CHECKING:
     from meshc.delivery.xds.run import Serving
@@ -48,10 +49,10 @@ async def _answer(
         status, body = "405 Method Not Allowed", b"GET only\n"
     elif path == b"/status":
         status, kind = "200 OK", "application/json"
-        body = json.dumps(describe(serving), indent=2).encode() + b"\n"
+        body = json.dumps(describe(serving)).encode() + b"\n"
     elif path == b"/metrics":
         status, kind = "200 OK", "text/plain; version=0.0.4; charset=utf-8"
-        body = ("\n".join(metrics(serving)) + "\n").encode()
+        body = ("\n".join(metrics({"": overview(serving)})) + "\n").encode()
     elif path == b"/healthz":
         is_up = serving.bundles is not None
         status = "200 OK" if is_up else "503 Service Unavailable"

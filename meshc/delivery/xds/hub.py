@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ class Bundles(Protocol):
         """Return version and resources of a type as JSON; none where the version is known."""
 
 
+@dataclass(slots=True)
+class Counts:
+    """What was sent and refused so far, by type."""
+
+    responses: Counter[TypeUrl] = field(default_factory=Counter)
+    refusals: Counter[TypeUrl] = field(default_factory=Counter)
+
+    def add(self, one: Connected) -> None:
+        """Add what a stream has seen."""
+        for type_url, known in one.state.subscriptions.items():
+            if known.responses:
+                self.responses[type_url] += known.responses
+            if known.refusals:
+                self.refusals[type_url] += known.refusals
+
+
 class Hub:
     """Connected streams by node."""
 
@@ -52,6 +69,8 @@ class Hub:
         self.bundles: Bundles | None = None
         """None: nothing is loaded so far, so nobody is served."""
         self._streams: dict[str, set[Connected]] = defaultdict(set)
+        self._gone = Counts()
+        """Of streams that have ended."""
 
     def __iter__(self) -> Iterator[Connected]:
         for streams in list(self._streams.values()):
@@ -72,9 +91,18 @@ class Hub:
         """Forget a stream."""
         streams = self._streams.get(one.node)
         if streams is not None:
-            streams.discard(one)
+            if one in streams:
+                streams.discard(one)
+                self._gone.add(one)
             if not streams:
                 del self._streams[one.node]
+
+    def counts(self) -> Counts:
+        """Return what was sent and refused on all streams, also on those that have ended."""
+        found = Counts(self._gone.responses.copy(), self._gone.refusals.copy())
+        for one in self:
+            found.add(one)
+        return found
 
     async def switch(self, bundles: Bundles, nodes: Collection[str] | None = None) -> int:
         """Serve from another bundle; return how many streams it concerned.

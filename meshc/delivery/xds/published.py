@@ -21,6 +21,7 @@ from meshc.artifact.published import (
     pointer_path,
 )
 from meshc.artifact.sealed import unseal
+from meshc.delivery.text import age
 from meshc.delivery.xds.bundles import NodeBundles, resource_files
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 
 _MAX_FILE = 64 * 1024 * 1024
+_PATIENCE_S = 300.0
+"""A publication that takes longer was cut off, and somebody has to publish again."""
 
 
 class PublishedBundles(NodeBundles):
@@ -143,7 +146,8 @@ def newer(
     its old files or its new ones, and somebody has to publish before that ends.
 
     Raises:
-        BundleError: it is missing, damaged, empty, or older than the one before.
+        BundleError: it is missing, damaged, empty, older than the one before, or incomplete for
+            long.
     """
     if data is None:
         raise BundleError(
@@ -162,6 +166,12 @@ def newer(
         )
     if not index.nodes and previous.index.nodes:
         raise BundleError("what is published now has no nodes any more")
+    since = time.time() - index.order / 1000
+    if index.pending and since > _PATIENCE_S:
+        raise BundleError(
+            f"a publication was begun {age(since)} ago and is not complete",
+            hint="publish once more: meshc publish …",
+        )
     if index == previous.index or index.pending:
         return None
     return PublishedBundles(index, place, library, previous)

@@ -69,6 +69,9 @@ class Subscription:
     refusal: str | None = None
     """The client's reason, as long as what it refused is what it should have."""
     refused_version: str = ""
+    responses: int = 0
+    refusals: int = 0
+    """How many there were so far."""
     has: dict[str, str] = field(default_factory=dict)
     """What the client has: name → version."""
     forced: set[str] = field(default_factory=set)
@@ -80,6 +83,7 @@ class Subscription:
         """Take note of a response that goes out under ``nonce``."""
         self.nonce = nonce
         self.is_outstanding = True
+        self.responses += 1
         self.sent_version = what.version
         self._in_flight = what
         self.forced.difference_update(one.name for one in what.resources)
@@ -113,6 +117,7 @@ class Subscription:
             for one in what.resources:
                 self._parked.pop(one.name, None)
         else:
+            self.refusals += 1
             self.refusal, self.refused_version = error, what.version
             self._parked.update((one.name, one.version) for one in what.resources)
             self.has.update((one.name, _UNKNOWN) for one in what.resources)

@@ -1,9 +1,8 @@
-"""Metrics: their format, read by a strict parser of its own, and the server that gives them out."""
+"""Metrics: their format, read by a strict parser, and the server that gives them out."""
 
 from __future__ import annotations
 
 import math
-import re
 import socket
 import stat
 import threading
@@ -15,6 +14,7 @@ from meshc.delivery.agent import metrics
 from meshc.delivery.agent.admin import AdminAddress
 from meshc.delivery.agent.metrics import Metrics, MetricsServer
 from meshc.delivery.errors import DeliveryError
+from tests.delivery.exposition import parsed
 from tests.delivery.live import free_ports
 
 if TYPE_CHECKING:
@@ -24,39 +24,6 @@ if TYPE_CHECKING:
 HOST = "127.0.44.3"
 STATES = ("ok", "failing")
 _GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-_LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
-_SAMPLE = re.compile(rf"({_NAME})(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? (\S+)")
-_KINDS = {"counter", "gauge", "histogram"}
-
-Samples = dict[tuple[str, str], float]
-
-
-def parsed(text: str) -> tuple[dict[str, str], Samples]:
-    """Read Prometheus' text format 0.0.4; anything but its strictest form is an error."""
-    assert text.endswith("\n")
-    kinds: dict[str, str] = {}
-    samples: Samples = {}
-    helped = ""
-    for line in text.split("\n")[:-1]:
-        if line.startswith("# HELP "):
-            helped = line.split(" ", 3)[2]
-            assert helped not in kinds, "a metric is described twice"
-            continue
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split(" ")
-            assert name == helped
-            assert kind in _KINDS
-            kinds[name] = kind
-            continue
-        match = _SAMPLE.fullmatch(line)
-        assert match, line
-        name, labels, value = match[1], match[2] or "", float(match[3])
-        base = re.sub("_(bucket|sum|count)$", "", name) if helped != name else name
-        assert base == helped, "a sample stands below another metric"
-        assert (name, labels) not in samples
-        samples[name, labels] = value
-    return kinds, samples
 
 
 def test_everything_is_in_the_format() -> None:

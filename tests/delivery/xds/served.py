@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from meshc.proto import load_schema
 from tests.delivery.xds.streams import message_class
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from meshc.delivery.xds.tls import TlsFiles
@@ -29,6 +30,14 @@ ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 SECONDS = 10.0
 SILENCE_S = 0.3
 """How long nothing has to come before a test believes that nothing comes."""
+
+
+async def until(is_met: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    limit = time.monotonic() + SECONDS
+    while not is_met():
+        assert time.monotonic() < limit, "not in time"
+        await asyncio.sleep(0.01)
 
 
 def free_port() -> int:

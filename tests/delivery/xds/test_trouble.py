@@ -20,18 +20,10 @@ from meshc.delivery.xds.tls import TlsFiles
 from meshc.delivery.xds.types import CLUSTER
 from tests.consul.authority import Authority
 from tests.delivery.xds.meshes import SMALL, make_bundle
-from tests.delivery.xds.served import SECONDS, Server, caller, served
+from tests.delivery.xds.served import SECONDS, Server, caller, served, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-
-async def _until(is_met: Callable[[], bool]) -> None:
-    limit = time.monotonic() + SECONDS
-    while not is_met():
-        assert time.monotonic() < limit, "not in time"
-        await asyncio.sleep(0.01)
 
 
 def _changed(folder: Path) -> Path:
@@ -62,17 +54,17 @@ def test_the_source_is_looked_at_again_whatever_went_wrong(
                 return load(previous)
 
             monkeypatch.setattr(source, "load", failing)
-            await _until(lambda: facts.problem != "")
+            await until(lambda: facts.problem != "")
             assert facts.problem == said
             assert facts.source_errors > 0
 
             fails = False
-            await _until(lambda: facts.problem == "")
+            await until(lambda: facts.problem == "")
             before = facts.switches
             new = await asyncio.to_thread(_changed, tmp_path / "new")
             shutil.rmtree(server.folder)
             shutil.copytree(new, server.folder)
-            await _until(lambda: facts.switches > before)
+            await until(lambda: facts.switches > before)
 
     asyncio.run(scene())
 
@@ -131,7 +123,7 @@ def test_a_stream_that_fails_is_ended_and_holds_nobody_up(
             for one in calls:
                 await one.ask(CLUSTER)
                 await one.acknowledge(await one.answer())
-            await _until(lambda: all(one.state.is_settled for one in server.serving.hub))
+            await until(lambda: all(one.state.is_settled for one in server.serving.hub))
             monkeypatch.setattr(Stream, "publish", failing)
 
             await server.put(await asyncio.to_thread(_changed, tmp_path / "new"))
@@ -172,10 +164,10 @@ def test_a_list_of_withdrawn_certificates_that_is_no_text_is_read_again(
         async with served(bundle, tls=files, withdrawn=withdrawn) as server:
             facts = server.serving.facts
             withdrawn.write_bytes(b"\xff\xfe")
-            await _until(lambda: facts.certificate_problem != "")
+            await until(lambda: facts.certificate_problem != "")
 
             withdrawn.write_text("front1\n")
-            await _until(lambda: facts.certificate_problem == "")
+            await until(lambda: facts.certificate_problem == "")
             assert server.serving._gate.withdrawn == {"front1"}  # type: ignore[union-attr]
 
     asyncio.run(scene())
@@ -197,10 +189,10 @@ def test_a_look_that_fails_is_not_the_last_one(
             bundles, server.serving.bundles = server.serving.bundles, object()  # type: ignore[assignment]
             server.serving.facts.switches = 1
             watching = asyncio.create_task(reporter.run())
-            await _until(lambda: bool(_lines(said, '"internal error"')))
+            await until(lambda: bool(_lines(said, '"internal error"')))
             server.serving.bundles = bundles
             server.serving.facts.switches = 2
-            await _until(lambda: bool(_lines(said, "switched")))
+            await until(lambda: bool(_lines(said, "switched")))
             watching.cancel()
 
     asyncio.run(scene())
@@ -218,7 +210,7 @@ def test_a_loop_that_stands_still_is_logged_and_counted(
             watching = asyncio.create_task(Reporter(server.serving, Log(said)).run())
             await asyncio.sleep(0.05)
             time.sleep(0.6)  # noqa: ASYNC251, this is the stall
-            await _until(lambda: bool(_lines(said, "stalled")))
+            await until(lambda: bool(_lines(said, "stalled")))
             watching.cancel()
             return server.serving.facts.stalls
 

@@ -1,0 +1,80 @@
+"""What is counted, in Prometheus' text format, from the overview of a server or of several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshc.delivery.text import label_value, metric_head
+from meshc.delivery.xds.status import STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PREFIX = "meshc_serve_"
+_PLAIN = (
+    ("streams", "gauge", "Open streams.", "open_streams"),
+    ("nodes", "gauge", "Nodes with an open stream.", "nodes"),
+    ("connections", "gauge", "Open connections.", "connections"),
+    (
+        "turned_away_total",
+        "counter",
+        "Connections that were closed because they broke a limit or are withdrawn.",
+        "turned_away",
+    ),
+    ("switches_total", "counter", "Generations taken over.", "switches"),
+    ("source_errors_total", "counter", "Looks at the source that failed.", "source_errors"),
+    ("stalls_total", "counter", "Times that nobody was answered for a second.", "stalls"),
+    (
+        "loaded_timestamp_seconds",
+        "gauge",
+        "When the generation that is served was loaded.",
+        "loaded",
+    ),
+)
+_ABSENCE = (
+    ("source_ok", "1 while the newest generation of the source is served.", "problem"),
+    ("certificates_ok", "1 while the newest certificates are used.", "certificate_problem"),
+)
+_BY_TYPE = (
+    ("responses_total", "Responses sent, by type of resource.", "responses"),
+    ("refusals_total", "Responses that a client refused, by type of resource.", "refusals"),
+)
+
+
+def metrics(overviews: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines for servers by the name of the worker; "" is a server without workers."""
+    samples = [(name, list(_samples(one))) for name, one in overviews.items()]
+    for metric, kind, text in _heads():
+        yield from metric_head(_PREFIX + metric, kind, text)
+        for worker, found in samples:
+            of_worker = [f'worker="{label_value(worker)}"'] if worker else []
+            for name, labels, value in found:
+                if name == metric:
+                    said = ",".join([*of_worker, *labels])
+                    yield (
+                        f"{_PREFIX}{name}{{{said}}} {value}" if said else f"{_PREFIX}{name} {value}"
+                    )
+
+
+def _heads() -> Iterator[tuple[str, str, str]]:
+    yield from ((name, kind, text) for name, kind, text, _ in _PLAIN)
+    yield from ((name, "gauge", text) for name, text, _ in _ABSENCE)
+    yield from ((name, "counter", text) for name, text, _ in _BY_TYPE)
+    yield "subscriptions", "gauge", "Types that clients subscribe to, by their state."
+    yield "generation_info", "gauge", "Which generation is served."
+
+
+def _samples(one: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Yield name, labels and value."""
+    for name, _, _, key in _PLAIN:
+        yield name, (), one[key]
+    for name, _, key in _ABSENCE:
+        yield name, (), int(not one[key])
+    for name, _, key in _BY_TYPE:
+        for kind, number in sorted(one[key].items()):
+            yield name, (f'type="{kind}"',), number
+    for kind, states in sorted(one["subscriptions"].items()):
+        for state in STATES:
+            labels = (f'type="{kind}"', f'state="{state}"')
+            yield "subscriptions", labels, states.get(state, 0)
+    yield "generation_info", (f'generation="{label_value(one["generation"])}"',), 1
