@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 from benchmarks.agent import AGENT_FIGURES
 from benchmarks.figures import FIGURES, Bench
 from benchmarks.publication import PUBLICATION_FIGURES
+from benchmarks.serving import SERVING_FIGURES, serve_loading
 
 if TYPE_CHECKING:
     from benchmarks.measure import Figure
 
 _FULL, _QUICK = 1000, 300
 _FULL_REPEATS, _QUICK_REPEATS = 5, 3
-_ALL = FIGURES + AGENT_FIGURES + PUBLICATION_FIGURES
+_ALL = FIGURES + AGENT_FIGURES + PUBLICATION_FIGURES + SERVING_FIGURES
 _DIGITS = {"s": 2, "%": 3, "MiB": 1}
 
 
@@ -84,12 +85,13 @@ def main() -> None:
             scratch=Path(scratch),
             services=_QUICK if arguments.quick else _FULL,
             repeats=repeats,
+            is_quick=arguments.quick,
         )
         _print_head(bench)
         wanted = [
             measure for measure in _ALL if not arguments.only or measure.__name__ in arguments.only
         ]
-        if set(wanted) & set(FIGURES):
+        if set(wanted) & {*FIGURES, serve_loading}:
             bench.prepare()
         for measure in wanted:
             for figure in measure(bench):

@@ -29,6 +29,7 @@ class Bench:
     scratch: Path
     services: int
     repeats: int
+    is_quick: bool = False
 
     @property
     def specs(self) -> Path:

@@ -130,6 +130,7 @@ class NodeBundles(abc.ABC):
             generation=self.generation,
             types={type_url: _union(files) for type_url, files in by_type.items()},
             drain_s=drain_seconds(self.drain_time(node)),
+            parts=tuple(file for files in by_type.values() for file in files),
         )
 
     def _file(self, place: str, digest: str, type_url: TypeUrl, variant: Variant) -> FileResources:

@@ -1,11 +1,14 @@
-"""Resources encoded once for all nodes: by the digest of the file that they come from."""
+"""Files and resources encoded once for all nodes: by their digests."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from meshc.delivery.xds.grpc_client import for_grpc_client
 from meshc.delivery.xds.rewrite import Variant, rewritten
@@ -35,6 +38,11 @@ class Library:
         self._files: weakref.WeakValueDictionary[tuple[str, Variant], FileResources] = (
             weakref.WeakValueDictionary()
         )
+        # Files of one node alone share most of what is in them: all hosts of a service listen
+        # for its calls in the same way.
+        self._resources: weakref.WeakValueDictionary[tuple[Variant, bytes], Encoded] = (
+            weakref.WeakValueDictionary()
+        )
 
     def __len__(self) -> int:
         return len(self._files)
@@ -61,6 +69,16 @@ class Library:
         return file
 
     def _encoded(self, message: dict[str, Any], type_url: TypeUrl, variant: Variant) -> Encoded:
+        digest = hashlib.sha256(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)).digest()
+        known = self._resources.get((variant, digest))
+        if known is None or message["@type"] != type_url:
+            known = self._encoded_anew(message, type_url, variant)
+            self._resources[variant, digest] = known
+        return known
+
+    def _encoded_anew(
+        self, message: dict[str, Any], type_url: TypeUrl, variant: Variant
+    ) -> Encoded:
         body = dict(message)
         if body.pop("@type") != type_url:
             raise ValueError(f'"{message["@type"]}" where "{type_url}" belongs')

@@ -19,7 +19,7 @@ _RESPONSE_RESOURCES = 2
 _VERSION_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Encoded:
     """One distinct resource, once for all nodes that have it; compared by identity.
 
@@ -91,12 +91,15 @@ class Snapshot:
     """One node's resources of one generation, all types together.
 
     ``drain_s`` is how long a listener that was replaced may go on with its connections.
+    ``parts`` is what the types were made from: as long as somebody has this snapshot, others
+    with the same parts share them.
     """
 
     node: str
     generation: str
     types: Mapping[TypeUrl, TypeSet]
     drain_s: float
+    parts: tuple[object, ...] = ()
 
     def of(self, type_url: TypeUrl) -> TypeSet:
         """Return the resources of a type; none is a set too."""
