@@ -96,7 +96,9 @@ def test_nodes_share_all_but_what_is_their_own(tmp_path: Path, encodings: list[s
     )
 
 
-def test_a_change_encodes_what_it_changes(tmp_path: Path, encodings: list[str]) -> None:
+def test_a_change_reads_and_encodes_what_it_changes(
+    tmp_path: Path, encodings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     served = tmp_path / "served"
     shutil.copytree(_mesh(tmp_path / "old", hosts=20), served)
     source = DirectorySource(served, Library(load_schema("1.40.0")))
@@ -108,10 +110,17 @@ def test_a_change_encodes_what_it_changes(tmp_path: Path, encodings: list[str]) 
     shutil.rmtree(served)
     shutil.copytree(_mesh(tmp_path / "new", hosts=20, app_port=8001), served)
 
+    read: list[str] = []
+    add = Library.add
+    monkeypatch.setattr(
+        Library, "add", lambda self, digest, *rest: read.append(digest) or add(self, digest, *rest)
+    )
+
     new = source.load(old)
     assert new is not None
     after = [new.snapshot(f"front{number}", Variant.AGGREGATED) for number in range(20)]
 
+    assert len(read) == 1
     assert encodings == ["app"]
     assert _shared(before[0], after[0]) == {"inbound/front", "outbound/app", "outbound/app@front"}
 
