@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _PREFIX = "MESHC_SERVE_"
+_MOST_WORKERS = 64
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
@@ -93,6 +95,13 @@ _control_option = _option(
     help="Neither encrypt nor ask who somebody is; on loopback or a Unix socket alone.",
 )
 @_option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
+@_option(
+    "--workers",
+    default="1",
+    metavar="N|auto",
+    help="Processes that share the connections of one port, for thousands of Envoys; auto: one "
+    "for each core. Default: 1.",
+)
 @_control_option
 @consul_options
 @common_options
@@ -111,6 +120,10 @@ def command(context: click.Context, /, **flags: Any) -> int:
         raise DeliveryError(
             "serving needs grpclib, which is not installed", hint="pip install 'meshc[serve]'"
         )
+    if settings.workers > 1:
+        from meshc.delivery.xds.workers import serve_with_workers  # noqa: PLC0415, start-up time
+
+        return serve_with_workers(settings)
     from meshc.delivery.xds.main import run  # noqa: PLC0415, start-up time
 
     return run(settings)
@@ -153,7 +166,18 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         rest=None if flags["rest"] is None else address(flags["rest"]),
         control=control,
         poll=flags["poll"],
+        workers=_workers(flags["workers"]),
     )
+
+
+def _workers(text: str) -> int:
+    if text == "auto":
+        return len(os.sched_getaffinity(0))
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= _MOST_WORKERS):
+        raise SettingsError(
+            f'--workers is "{text}", and neither auto nor a number up to {_MOST_WORKERS}'
+        )
+    return int(text)
 
 
 def _consul(flags: dict[str, Any]) -> ConsulSettings | None:

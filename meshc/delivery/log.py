@@ -17,11 +17,17 @@ Value = str | int | float | bool | None
 
 
 class Log:
-    """Writes events; what others have said is escaped, so that one event stays one line."""
+    """Writes events; what others have said is escaped, so that one event stays one line.
 
-    def __init__(self, stream: TextIO | None = None, *, is_json: bool = False) -> None:
+    ``fields`` are in every line.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, *, is_json: bool = False, **fields: Value
+    ) -> None:
         self._stream = stream or sys.stderr
         self._is_json = is_json
+        self._fields = fields
 
     def info(self, event: str, **fields: Value) -> None:
         """Say that something happened as it should."""
@@ -38,7 +44,8 @@ class Log:
     def _write(self, level: str, event: str, fields: Mapping[str, Value]) -> None:
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
-        shown = {key: _bounded(value) for key, value in fields.items() if value is not None}
+        said = {**self._fields, **fields}
+        shown = {key: _bounded(value) for key, value in said.items() if value is not None}
         pairs = {"time": stamp, "level": level, "event": event, **shown}
         if self._is_json:
             line = json.dumps(pairs)

@@ -7,7 +7,7 @@ import contextlib
 import http.client
 import json
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.listening import listening
@@ -18,56 +18,96 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.run import Serving
     from meshc.delivery.xds.settings import Address
 
-_LIMIT_S = 5.0
+LIMIT_S = 5.0
+"""How long one question may take."""
 _MAX_REQUEST = 8 * 1024
 _MAX_ANSWER = 64 * 1024 * 1024
+_OK, _UNWELL = "200 OK", "503 Service Unavailable"
+_TEXT, _JSON = "text/plain", "application/json"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def serve_control(serving: Serving, address: Address) -> asyncio.Server:
-    """Answer ``GET /status``, ``/metrics`` and ``/healthz``; raises DeliveryError."""
+class Pages(Protocol):
+    """What is to be said, of one server or of several."""
+
+    async def status(self) -> dict[str, Any]:
+        """Return everything, streams included."""
+
+    async def overviews(self) -> dict[str, dict[str, Any]]:
+        """Return what is counted, by worker."""
+
+    def trouble(self) -> str:
+        """Say why nobody should come here, "" where all is well."""
+
+
+class ServerPages:
+    """What a server says of itself."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    async def status(self) -> dict[str, Any]:
+        """Return everything, streams included."""
+        return describe(self._serving)
+
+    async def overviews(self) -> dict[str, dict[str, Any]]:
+        """Return what is counted; the server has no name."""
+        return {"": overview(self._serving)}
+
+    def trouble(self) -> str:
+        """Say that there is nothing to serve, "" where there is."""
+        return "no bundle is loaded" if self._serving.bundles is None else ""
+
+
+async def serve_control(pages: Pages, address: Address) -> asyncio.Server:
+    """Answer ``GET /status``, /overview, /metrics and /healthz; raises DeliveryError."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-            await asyncio.wait_for(_answer(serving, reader, writer), _LIMIT_S)
+            await asyncio.wait_for(_answer(pages, reader, writer), LIMIT_S)
         writer.close()
 
     sock = listening(address, is_shared=False)
     return await asyncio.start_server(answer, sock=sock, limit=_MAX_REQUEST)
 
 
-async def _answer(
-    serving: Serving, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _answer(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
         return
     method, _, rest = head.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
-    status, kind, body = "404 Not Found", "text/plain", b"not found\n"
-    if method != b"GET":
-        status, body = "405 Method Not Allowed", b"GET only\n"
-    elif path == b"/status":
-        status, kind = "200 OK", "application/json"
-        body = json.dumps(describe(serving)).encode() + b"\n"
-    elif path == b"/metrics":
-        status, kind = "200 OK", "text/plain; version=0.0.4; charset=utf-8"
-        body = ("\n".join(metrics({"": overview(serving)})) + "\n").encode()
-    elif path == b"/healthz":
-        is_up = serving.bundles is not None
-        status = "200 OK" if is_up else "503 Service Unavailable"
-        body = b"serving\n" if is_up else b"no bundle is loaded\n"
+    if method == b"GET":
+        status, kind, body = await _page(pages, path)
+    else:
+        status, kind, body = "405 Method Not Allowed", _TEXT, "GET only"
+    data = body.encode() + b"\n"
     head_lines = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n"
         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
     )
-    writer.write(head_lines.encode() + body)
+    writer.write(head_lines.encode() + data)
     await writer.drain()
+
+
+async def _page(pages: Pages, path: bytes) -> tuple[str, str, str]:
+    match path:
+        case b"/status":
+            return _OK, _JSON, json.dumps(await pages.status())
+        case b"/overview":
+            return _OK, _JSON, json.dumps(await pages.overviews())
+        case b"/metrics":
+            return _OK, _METRICS, "\n".join(metrics(await pages.overviews()))
+        case b"/healthz":
+            trouble = pages.trouble()
+            return (_UNWELL if trouble else _OK), _TEXT, trouble or "serving"
+    return "404 Not Found", _TEXT, "not found"
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_LIMIT_S)
+        super().__init__("localhost", timeout=LIMIT_S)
         self._path = path
 
     def connect(self) -> None:
@@ -86,7 +126,7 @@ def ask_status(address: Address) -> dict[str, Any]:
     if address.port is None:
         connection = _UnixConnection(address.host)
     else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=_LIMIT_S)
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=LIMIT_S)
     try:
         connection.request("GET", "/status")
         found = json.loads(connection.getresponse().read(_MAX_ANSWER))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from meshc.delivery.log import Log
 from meshc.delivery.notify import notify
-from meshc.delivery.xds.control import serve_control
+from meshc.delivery.xds.control import ServerPages, serve_control
 from meshc.delivery.xds.library import Library
 from meshc.delivery.xds.reporting import Reporter
 from meshc.delivery.xds.run import Serving
@@ -19,28 +20,37 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.settings import ServeSettings
 
 
-def run(settings: ServeSettings) -> int:
-    """Serve until a signal comes; return the exit code."""
+def run(settings: ServeSettings, *, worker: str = "") -> int:
+    """Serve until a signal comes; return the exit code.
+
+    ``worker`` is the name of one among several, who ends also when its standard input does.
+
+    Raises:
+        MeshcError: it cannot begin.
+    """
     try:
         import uvloop  # noqa: PLC0415, only here
     except ImportError:
-        return asyncio.run(_serve(settings))
+        return asyncio.run(_serve(settings, worker))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(settings))
+        return runner.run(_serve(settings, worker))
 
 
-async def _serve(settings: ServeSettings) -> int:
-    journal = Log()
+async def _serve(settings: ServeSettings, worker: str) -> int:
+    journal = Log(worker=worker or None)
     library = Library(load_schema(known_versions()[-1]))
     serving = Serving(settings, open_source(settings, library))
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, serving.look)
+    if worker:
+        _end_with_parent(loop, ended)
     await serving.start()
     control = None
     if settings.control is not None:
-        control = await serve_control(serving, settings.control)
+        control = await serve_control(ServerPages(serving), settings.control)
     bundles = serving.bundles
     journal.info(
         "serving",
@@ -59,3 +69,14 @@ async def _serve(settings: ServeSettings) -> int:
         control.close()
     await serving.stop()
     return 0
+
+
+def _end_with_parent(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """End when standard input does, of which nothing more comes."""
+    pipe = sys.stdin.fileno()
+
+    def end() -> None:
+        loop.remove_reader(pipe)
+        ended.set()
+
+    loop.add_reader(pipe, end)

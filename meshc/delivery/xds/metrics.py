@@ -31,6 +31,10 @@ _PLAIN = (
         "loaded",
     ),
 )
+_OF_A_WORKER = (
+    ("worker_up", "gauge", "1 while the worker answers.", "is_up"),
+    ("worker_restarts_total", "counter", "Times that it was started again.", "restarts"),
+)
 _ABSENCE = (
     ("source_ok", "1 while the newest generation of the source is served.", "problem"),
     ("certificates_ok", "1 while the newest certificates are used.", "certificate_problem"),
@@ -44,8 +48,10 @@ _BY_TYPE = (
 def metrics(overviews: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines for servers by the name of the worker; "" is a server without workers."""
     samples = [(name, list(_samples(one))) for name, one in overviews.items()]
+    there = {name for _, found in samples for name, _, _ in found}
     for metric, kind, text in _heads():
-        yield from metric_head(_PREFIX + metric, kind, text)
+        if metric in there:
+            yield from metric_head(_PREFIX + metric, kind, text)
         for worker, found in samples:
             of_worker = [f'worker="{label_value(worker)}"'] if worker else []
             for name, labels, value in found:
@@ -60,12 +66,18 @@ def _heads() -> Iterator[tuple[str, str, str]]:
     yield from ((name, kind, text) for name, kind, text, _ in _PLAIN)
     yield from ((name, "gauge", text) for name, text, _ in _ABSENCE)
     yield from ((name, "counter", text) for name, text, _ in _BY_TYPE)
+    yield from ((name, kind, text) for name, kind, text, _ in _OF_A_WORKER)
     yield "subscriptions", "gauge", "Types that clients subscribe to, by their state."
     yield "generation_info", "gauge", "Which generation is served."
 
 
 def _samples(one: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Yield name, labels and value."""
+    for name, _, _, key in _OF_A_WORKER:
+        if key in one:
+            yield name, (), int(one[key])
+    if "generation" not in one:
+        return  # this worker says nothing
     for name, _, _, key in _PLAIN:
         yield name, (), one[key]
     for name, _, key in _ABSENCE:

@@ -24,6 +24,8 @@ def verdict(status: Mapping[str, Any], node: str = "") -> tuple[str, bool]:
     generation = status["generation"][:_DIGITS]
     if node and not streams:
         return f"NOT CONNECTED: {node}", False
+    if status.get("worker_problem"):
+        return f"NOT ALL WORKERS SERVE: {status['worker_problem']}", False
     if status["problem"]:
         return f"SERVES AN OLD GENERATION {generation}: {status['problem']}", False
     if refusing:
@@ -60,6 +62,8 @@ def render(
     yield f"  listens on   {status['listen']}{' (TLS)' if status['tls'] else ' (plaintext)'}"
     yield f"  loaded       {age(now - status['loaded'])} ago"
     yield f"  connections  {status['connections']}; turned away: {status['turned_away']}"
+    if workers := status.get("workers"):
+        yield f"  workers      {', '.join(map(_worker, workers))}"
     streams = sorted(of_node(status, node)["streams"], key=_urgency)
     for one in streams[:limit]:
         yield ""
@@ -69,8 +73,15 @@ def render(
         yield f"  … and {len(streams) - limit} more streams: --all, or --node NAME"
 
 
+def _worker(one: Mapping[str, Any]) -> str:
+    again = f", started again {one['restarts']} times" if one["restarts"] else ""
+    return f"{one['worker']} {one['state']} ({one['connections'] or 0} connections{again})"
+
+
 def _stream(one: Mapping[str, Any], style: Any, now: float) -> Iterator[str]:
-    yield f"  {printable(one['node'])}  {one['address']}  since {age(now - one['since'])}"
+    of_worker = f"  worker {one['worker']}" if "worker" in one else ""
+    since = age(now - one["since"])
+    yield f"  {printable(one['node'])}  {one['address']}  since {since}{of_worker}"
     if one["problem"]:
         yield f"    {style(printable(one['problem']), 'warning')}"
     for name, kind in one["types"].items():

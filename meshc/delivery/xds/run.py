@@ -129,6 +129,10 @@ class Serving:
             if one is not None:
                 one.close()
 
+    def look(self) -> None:
+        """Look at the source at once."""
+        self._is_news.set()
+
     async def refresh(self) -> bool:
         """Look at the source once; return whether something new is served."""
         try:

@@ -94,6 +94,8 @@ class ServeSettings:
     consul: ConsulSettings | None = None
     """How to reach Consul, where the source is there."""
     poll: float = 1.0
+    workers: int = 1
+    """Processes that share the connections of one port."""
     limits: Limits = field(default_factory=Limits)
     has_legacy_wildcard: bool = True
 
@@ -104,4 +106,10 @@ class ServeSettings:
                     f"{one} can be reached by others, and nothing would be encrypted",
                     hint="give --cert, --key and --client-ca; without them a server listens on "
                     "loopback or a Unix socket alone",
+                )
+        for one in (self.listen, self.rest):
+            if self.workers > 1 and one is not None and not one.port:
+                raise SettingsError(
+                    f"several workers cannot share {one}",
+                    hint="give a port, or say --workers 1",
                 )

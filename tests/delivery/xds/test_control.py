@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ask_status, serve_control
+from meshc.delivery.xds.control import ServerPages, ask_status, serve_control
 from meshc.delivery.xds.settings import Address, address, control_to_ask, control_to_serve
 from meshc.delivery.xds.types import CLUSTER
 from meshc.diagnostics.errors import SettingsError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _play(folder: Path, where: Address, scene: Callable[[Server], Awaitable[None]]) -> None:
     async def run() -> None:
         async with served(make_bundle(folder)) as server:
-            control = await serve_control(server.serving, where)
+            control = await serve_control(ServerPages(server.serving), where)
             try:
                 await scene(server)
             finally:
@@ -90,7 +90,7 @@ def test_a_port_for_status_is_shared_with_nobody(tmp_path: Path) -> None:
 
     async def scene(server: Server) -> None:
         with pytest.raises(DeliveryError, match="cannot listen on"):
-            await serve_control(server.serving, where)
+            await serve_control(ServerPages(server.serving), where)
 
     _play(tmp_path, where, scene)
 
@@ -126,7 +126,7 @@ def test_the_socket_of_a_server_that_lives_is_not_taken_from_it(tmp_path: Path) 
 
     async def scene(server: Server) -> None:
         with pytest.raises(DeliveryError, match="Address already in use") as error:
-            await serve_control(server.serving, where)
+            await serve_control(ServerPages(server.serving), where)
         assert "is another server there" in str(error.value.hint)
         assert (await asyncio.to_thread(ask_status, where))["problem"] == ""
 

@@ -1,0 +1,26 @@
+"""The process of one worker among several, started by `meshc serve --workers`."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+from meshc.delivery.log import Log
+from meshc.delivery.xds.main import run
+from meshc.diagnostics.errors import MeshcError
+
+_WORLD = 3
+
+
+def main() -> int:
+    """Serve with the settings that come from standard input, until it ends or a signal comes."""
+    name, settings = pickle.load(sys.stdin.buffer)  # noqa: S301, it comes from the parent
+    try:
+        return run(settings, worker=name)
+    except MeshcError as error:
+        Log(worker=name).error("cannot serve", reason=error.message, hint=error.hint)
+        return _WORLD
+
+
+if __name__ == "__main__":
+    sys.exit(main())
