@@ -258,12 +258,11 @@ class _Meshc(_Server):
     def signal(self, told: float) -> float:
         """Return when it had found, read and prepared what is new, and began to send."""
         del told
-        [line] = [
-            line
-            for line in self._get("/metrics").splitlines()
-            if line.startswith("meshc_serve_loaded_timestamp_seconds ")
-        ]
-        return float(line.split()[1])
+        found = dict(
+            line.split() for line in self._get("/metrics").splitlines() if line.count(" ") == 1
+        )
+        loaded = float(found["meshc_serve_loaded_timestamp_seconds"])
+        return loaded - float(found["meshc_serve_switch_seconds"])
 
     def _get(self, path: str) -> str:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

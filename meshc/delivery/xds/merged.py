@@ -20,7 +20,7 @@ _PROBLEMS = ("problem", "certificate_problem")
 _NOTHING: Mapping[str, Any] = {
     "generation": "",
     "mesh": "",
-    **dict.fromkeys(("started", "loaded", "switches", *_SUMS, "nodes"), 0),
+    **dict.fromkeys(("started", "loaded", "switch_s", "switches", *_SUMS, "nodes"), 0),
     **dict.fromkeys(_PROBLEMS, ""),
     **{key: {} for key in ("subscriptions", *_COUNTS)},
     "streams": [],
@@ -42,6 +42,7 @@ def merged(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         **newest,
         "started": min(one["started"] for one in all_of),
+        "switch_s": max(one["switch_s"] for one in all_of),
         "switches": max(one["switches"] for one in all_of),
         **{key: sum(one[key] for one in all_of) for key in _SUMS},
         **{key: _added(one[key] for one in all_of) for key in _COUNTS},

@@ -30,6 +30,12 @@ _PLAIN = (
         "When the generation that is served was loaded.",
         "loaded",
     ),
+    (
+        "switch_seconds",
+        "gauge",
+        "How long it took until that generation was on its way to all streams.",
+        "switch_s",
+    ),
 )
 _OF_A_WORKER = (
     ("worker_up", "gauge", "1 while the worker answers.", "is_up"),

@@ -40,6 +40,8 @@ class Facts:
 
     started: float = 0.0
     loaded: float = 0.0
+    switch_s: float = 0.0
+    """How long it took until the newest generation was on its way to everybody."""
     problem: str = ""
     """Why the newest of the source is not served."""
     certificate_problem: str = ""
@@ -152,7 +154,9 @@ class Serving:
         if new is None:
             return False
         concerned = await self._prepared(old, new)
+        began = time.monotonic()
         await self.hub.switch(new, concerned)
+        self.facts.switch_s = time.monotonic() - began
         self.bundles = new
         self.facts.loaded = time.time()
         self.facts.switches += 1

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class XdsServer(Server):
     """grpclib's server over connections that have limits."""
 
+    # How many connections come between two looks at all of them; ten of thousands is too often.
+    __gc_interval__ = 500
+
     def __init__(self, services: Collection[IServable], limits: Limits) -> None:
         super().__init__(services, codec=RawCodec())
         self.connections = Connections(limits)

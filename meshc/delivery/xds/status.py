@@ -1,8 +1,9 @@
 """What runs where, and what was refused, as JSON values.
 
-`overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switches", "problem",
-"source_errors", "certificate_problem", "stalls", "connections", "turned_away", "open_streams",
-"nodes", "subscriptions": {"CDS": {"acknowledged": 3}}, "responses": {"CDS": 9}, "refusals": {}}.
+`overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switch_s", "switches",
+"problem", "source_errors", "certificate_problem", "stalls", "connections", "turned_away",
+"open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}}, "responses": {"CDS": 9},
+"refusals": {}}.
 
 `describe` has besides {"streams": [{"node", "address", "since", "generation", "problem",
 "responses", "is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refused", "reason",
@@ -49,6 +50,7 @@ def overview(serving: Serving) -> dict[str, Any]:
         "tls": serving.settings.tls is not None,
         "started": serving.facts.started,
         "loaded": serving.facts.loaded,
+        "switch_s": serving.facts.switch_s,
         "switches": serving.facts.switches,
         "problem": serving.facts.problem,
         "source_errors": serving.facts.source_errors,

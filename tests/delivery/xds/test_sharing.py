@@ -112,9 +112,12 @@ def test_a_change_reads_and_encodes_what_it_changes(
 
     read: list[str] = []
     add = Library.add
-    monkeypatch.setattr(
-        Library, "add", lambda self, digest, *rest: read.append(digest) or add(self, digest, *rest)
-    )
+
+    def counted(self: Library, digest: str, *rest: Any) -> Any:
+        read.append(digest)
+        return add(self, digest, *rest)
+
+    monkeypatch.setattr(Library, "add", counted)
 
     new = source.load(old)
     assert new is not None
