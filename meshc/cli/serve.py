@@ -7,38 +7,23 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from meshc.cli.consul_options import consul_options, settings_from
 from meshc.cli.options import common_options, terminal
+from meshc.cli.serve_options import config_option, option
 from meshc.delivery.errors import DeliveryError
 from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meshc.consul.settings import ConsulSettings
     from meshc.delivery.xds.settings import ServeSettings
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-
-_PREFIX = "MESHC_SERVE_"
 _MOST_WORKERS = 64
 
-
-def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
-    name = names[0].removeprefix("--")
-    return click.option(
-        *names,
-        envvar=_PREFIX + name.upper().replace("-", "_"),
-        show_envvar=True,
-        **attributes,
-    )
-
-
-_control_option = _option(
+_control_option = option(
     "--control",
     default=None,
     metavar="unix:/PATH|HOST:PORT|none",
@@ -56,54 +41,56 @@ _control_option = _option(
     "Envoys start with: meshc bootstrap NODE --mode "
     "grpc --server 10.0.0.5:18000.",
 )
-@_option(
+@option(
     "--source",
     default="out",
     metavar="DIR|consul://HOST:PORT/MESH",
     help="What is served, followed as it changes: the folder of a build or of meshc publish dir, "
     "or a mesh that meshc publish consul has put into Consul. Default: out.",
 )
-@_option(
+@option(
     "--listen",
     default="127.0.0.1:18000",
     metavar="HOST:PORT|unix:/PATH",
     help="Where Envoys connect. Default: 127.0.0.1:18000.",
 )
-@_option(
+@option(
     "--rest",
     default=None,
     metavar="HOST:PORT",
     help="Answer REST polling there, too (POST /v3/discovery:clusters and the like).",
 )
-@_option("--cert", type=click.Path(path_type=Path), help="Certificate of this server, PEM.")
-@_option("--key", type=click.Path(path_type=Path), help="Its key, PEM.")
-@_option(
+@option("--cert", type=click.Path(path_type=Path), help="Certificate of this server, PEM.")
+@option("--key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@option(
     "--client-ca",
     type=click.Path(path_type=Path),
     help="Authority of the nodes' certificates, PEM. A node's certificate has the node's name as "
     "DNS name, or spiffe://MESH/NODE as URI, among its alternative names.",
 )
-@_option(
+@option(
     "--withdrawn",
     type=click.Path(path_type=Path),
     help="List of certificates that count no longer: a serial number or a name on each line; "
     "read again when it changes, and open streams of theirs are cut.",
 )
-@_option(
+@option(
     "--plaintext",
     is_flag=True,
     help="Neither encrypt nor ask who somebody is; on loopback or a Unix socket alone.",
 )
-@_option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
-@_option(
+@option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
+@option(
     "--workers",
     default="1",
     metavar="N|auto",
     help="Processes that share the connections of one port, for thousands of Envoys; auto: one "
     "for each core. Default: 1.",
 )
+@option("--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log.")
 @_control_option
 @consul_options
+@config_option
 @common_options
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> int:
@@ -112,6 +99,8 @@ def command(context: click.Context, /, **flags: Any) -> int:
     The resources are those of the files, byte for byte, but for where routes, endpoints and
     secrets come from.  Traffic does not depend on this server: an Envoy keeps what it has while
     the server is away, and gets nothing anew that it has when the server comes back.
+
+    Settings come from a TOML file, then MESHC_SERVE_* in the environment, then flags.
     """
     if context.invoked_subcommand is not None:
         return 0
@@ -167,6 +156,7 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         control=control,
         poll=flags["poll"],
         workers=_workers(flags["workers"]),
+        log=flags["log"],
     )
 
 
@@ -198,6 +188,7 @@ def _consul(flags: dict[str, Any]) -> ConsulSettings | None:
 @click.option("--all", "is_whole", is_flag=True, help="Show all streams, however many.")
 @click.option("--node", default="", metavar="NAME", help="Tell of this node alone.")
 @_control_option
+@config_option
 @common_options
 def status_command(control: str | None, node: str, is_whole: bool, as_json: bool) -> int:
     """Tell who is connected, and what each node made of what it was sent.

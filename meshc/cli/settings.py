@@ -22,18 +22,19 @@ def load_settings(explicit: Path | None, folder: Path) -> dict[str, Any]:
     of its pyproject.toml.  Raises SettingsError where the file cannot be used as it stands.
     """
     if explicit is not None:
-        return _checked(_read(explicit), explicit)
+        return _checked(read_toml(explicit), explicit)
     own = folder / "meshc.toml"
     if own.is_file():
-        return _checked(_read(own), own)
+        return _checked(read_toml(own), own)
     project = folder / "pyproject.toml"
     if project.is_file():
-        table = _read(project).get("tool", {}).get("meshc", {})
+        table = read_toml(project).get("tool", {}).get("meshc", {})
         return _checked(table, project)
     return {}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says; raises SettingsError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -103,9 +103,14 @@ def _lay_out_host(root: Path, settings: Settings, *, is_sandboxed: bool) -> None
     _bind(root / "srv", Path("/srv"))
     _bind(root / "var/lib/meshc", Path("/var/lib/meshc"))
     _bind(root / "var/log/envoy", Path("/var/log/envoy"))
+    runtime = [f"/run/{name}" for name in settings.get("RuntimeDirectory", [])]
+    for folder in runtime:
+        _mount("-t", "tmpfs", "none", "/run")
+        _bind(f"{root}{folder}", Path(folder))
     if not is_sandboxed:
         return
     writable = [f"/var/lib/{name}" for name in settings.get("StateDirectory", [])]
+    writable += runtime
     writable += [f"/var/log/{name}" for name in settings.get("LogsDirectory", [])]
     options = "hidepid=invisible" if settings["ProtectProc"] == ["invisible"] else "defaults"
     if settings.get("ProcSubset") == ["pid"]:

@@ -131,7 +131,7 @@ class Host:
 
     def start(self, unit: str) -> None:
         environment = _bare()
-        if unit == "meshc-agent":
+        if unit in {"meshc-agent", "meshc-serve"}:
             address = self._notes.getsockname()
             environment |= {"NOTIFY_SOCKET": "@" + address[1:].decode(), "WATCHDOG_USEC": "1000000"}
         with (self.root / f"{unit}.log").open("ab") as log:

@@ -18,7 +18,8 @@ def main() -> int:
     try:
         return run(settings, worker=name)
     except MeshcError as error:
-        Log(worker=name).error("cannot serve", reason=error.message, hint=error.hint)
+        log = Log(is_json=settings.log == "json", worker=name)
+        log.error("cannot serve", reason=error.message, hint=error.hint)  # noqa: TRY400, our log
         return _WORLD
 
 

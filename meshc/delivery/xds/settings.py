@@ -96,6 +96,8 @@ class ServeSettings:
     poll: float = 1.0
     workers: int = 1
     """Processes that share the connections of one port."""
+    log: str = "text"
+    """``text`` or ``json``."""
     limits: Limits = field(default_factory=Limits)
     has_legacy_wildcard: bool = True
 

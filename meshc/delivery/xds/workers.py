@@ -111,7 +111,7 @@ class Workers:
 
 
 async def _supervise(settings: ServeSettings) -> int:
-    journal = Log()
+    journal = Log(is_json=settings.log == "json")
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
