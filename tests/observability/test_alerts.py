@@ -12,6 +12,8 @@ import yaml
 
 from meshc.delivery.agent.metrics import Metrics
 from meshc.delivery.agent.status import STATES
+from meshc.delivery.xds.metrics import heads
+from meshc.delivery.xds.status import STATES as SERVE_STATES
 from tests.observability.prometheus import DEPLOY, configuration, program_or_skip
 
 CASES = sorted(Path(__file__).parent.glob("alerts_*test.yml"))
@@ -64,14 +66,16 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
     assert firing == {rule["alert"] for rule in RULES}
 
 
-def test_alerts_are_about_metrics_and_states_that_agents_have() -> None:
+def test_alerts_are_about_metrics_and_states_that_there_are() -> None:
     served = Metrics(node="n1").render(STATES)
     names = set(re.findall(r"^# TYPE (\S+)", served, flags=re.MULTILINE))
+    names |= {f"meshc_serve_{name}" for name, _, _ in heads()}
 
     for rule in RULES:
-        assert set(re.findall(r"meshc_agent_\w+", rule["expr"])) <= names
+        assert set(re.findall(r"meshc_(?:agent|serve)_\w+", rule["expr"])) <= names
+        known = SERVE_STATES if "meshc_serve_" in rule["expr"] else STATES
         for states in re.findall(r'state=~?"([^"]+)"', rule["expr"]):
-            assert set(states.split("|")) <= set(STATES)
+            assert set(states.split("|")) <= set(known)
 
 
 def test_every_alert_says_how_bad_it_is_and_what_is_the_matter() -> None:

@@ -55,7 +55,7 @@ def metrics(overviews: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield the lines for servers by the name of the worker; "" is a server without workers."""
     samples = [(name, list(_samples(one))) for name, one in overviews.items()]
     there = {name for _, found in samples for name, _, _ in found}
-    for metric, kind, text in _heads():
+    for metric, kind, text in heads():
         if metric in there:
             yield from metric_head(_PREFIX + metric, kind, text)
         for worker, found in samples:
@@ -68,7 +68,8 @@ def metrics(overviews: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                     )
 
 
-def _heads() -> Iterator[tuple[str, str, str]]:
+def heads() -> Iterator[tuple[str, str, str]]:
+    """Yield name, kind and text of every metric there is, names without their prefix."""
     yield from ((name, kind, text) for name, kind, text, _ in _PLAIN)
     yield from ((name, "gauge", text) for name, text, _ in _ABSENCE)
     yield from ((name, "counter", text) for name, text, _ in _BY_TYPE)
