@@ -126,6 +126,7 @@ def test_prometheus_and_grafana_get_what_is_deployed(services: dict[str, Any]) -
     assert targets("grafana") == {
         "/etc/grafana/provisioning": "grafana/provisioning",
         "/etc/dashboards/mesh.json": "grafana/mesh.json",
+        "/etc/dashboards/servers.json": "grafana/servers.json",
         "/etc/dashboards/service-to-service.json": "grafana/service-to-service.json",
     }
     [provider] = yaml.safe_load(

@@ -99,7 +99,7 @@ def test_the_journey_in_containers(
 
     until(lambda: traced() == {("front", "app")}, "a trace", HOSTS_PATIENCE_S)
     boards = {one["uid"] for one in ask(3000, "/api/search?tag=meshc")}
-    assert boards == {"meshc-mesh", "meshc-service-to-service"}
+    assert boards == {"meshc-mesh", "meshc-servers", "meshc-service-to-service"}
 
     # A host is taken out; once more changes nothing.
     app = Path(docker_compose_file[1]).parent / "specs" / "app.yaml"

@@ -24,8 +24,8 @@ UNITS = {"none", "reqps", "ops", "cps", "Bps", "bytes", "ms", "s", "percentunit"
 every = pytest.mark.parametrize("path", dashboards.FILES, ids=lambda path: path.stem)
 
 
-def test_there_is_a_view_of_the_mesh_and_one_from_service_to_service() -> None:
-    assert [path.stem for path in dashboards.FILES] == ["mesh", "service-to-service"]
+def test_there_are_views_of_the_mesh_of_its_servers_and_from_service_to_service() -> None:
+    assert [path.stem for path in dashboards.FILES] == ["mesh", "servers", "service-to-service"]
 
 
 @every
