@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check bench campaign compose consul prometheus zipkin docs out clean
+.PHONY: help demo test lint types contracts check bench campaign compose consul envoys prometheus zipkin docs out clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ zipkin: .venv/dev  ## Bring a Zipkin server into the cache, with Maven; tests ru
 
 consul: .venv/dev  ## Build the Consul that some tests run, where none is installed
 	@$(BIN)/python -m tests.consul.build
+
+envoys: .venv/dev  ## Bring every Envoy from 1.36 on into the cache; tests run them all
+	@$(BIN)/python -m tests.envoy.versions
 
 docs: .venv/dev  ## Write what is generated from the code: schemas, diagnostics, spec reference
 	@$(BIN)/meshc schema --write docs/schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,7 @@ def _cluster(
     cluster: dict[str, Any] = {
         "name": XDS_CLUSTER,
         "type": "STRICT_DNS",
+        "dns_lookup_family": "ALL",  # it may listen at one of its addresses only
         "connect_timeout": _CONNECT_TIMEOUT,
         "upstream_connection_options": {"tcp_keepalive": _KEEPALIVE},
         "load_assignment": {
@@ -112,7 +114,9 @@ def _cluster(
             }
         }
     if credentials is not None:
-        cluster["transport_socket"] = _transport_socket(servers[0][0], credentials, is_http2)
+        alpn = "h2" if is_http2 else "http/1.1"
+        hosts = [host for host, _ in servers]
+        cluster["transport_socket"] = _transport_socket(hosts, credentials, alpn)
     return cluster
 
 
@@ -120,7 +124,10 @@ def _endpoint(host: str, port: int) -> dict[str, Any]:
     return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
 
 
-def _transport_socket(server: str, credentials: Credentials, is_http2: bool) -> dict[str, Any]:  # noqa: FBT001, beside its one caller
+def _transport_socket(hosts: Sequence[str], credentials: Credentials, alpn: str) -> dict[str, Any]:
+    """Return TLS with certificates on both sides; a server's has the name or address of one."""
+    # One of the replicas may answer for another: the names are those of the same service.
+    names = [{"san_type": _san_type(host), "matcher": {"exact": host}} for host in hosts]
     common = {
         "tls_certificates": [
             {
@@ -128,19 +135,29 @@ def _transport_socket(server: str, credentials: Credentials, is_http2: bool) -> 
                 "private_key": {"filename": credentials.key},
             }
         ],
-        "validation_context": {"trusted_ca": {"filename": credentials.ca}},
-        "alpn_protocols": ["h2" if is_http2 else "http/1.1"],
+        "validation_context": {
+            "trusted_ca": {"filename": credentials.ca},
+            "match_typed_subject_alt_names": names,
+        },
+        "alpn_protocols": [alpn],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
     }
-    return {
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": f"type.googleapis.com/{_TLS}",
-            "common_tls_context": common,
-            "sni": server,
-            "auto_sni_san_validation": True,
-        },
-    }
+    context: dict[str, Any] = {"@type": f"type.googleapis.com/{_TLS}", "common_tls_context": common}
+    if not any(_is_ip(host) for host in hosts):
+        context["auto_host_sni"] = True  # only names can be sent as such
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _san_type(host: str) -> str:
+    return "IP_ADDRESS" if _is_ip(host) else "DNS"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def grpc_client_bootstrap(

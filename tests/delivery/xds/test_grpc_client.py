@@ -9,16 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 
 from meshc.delivery.xds.grpc_client import for_grpc_client
 from meshc.delivery.xds.status import describe
 from meshc.delivery.xds.types import ENDPOINT, LISTENER
+from tests.delivery.xds.answering import answering
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
 from tests.delivery.xds.served import caller, free_port, served
 
@@ -29,24 +28,6 @@ _CALLER = Path(__file__).with_name("grpc_caller.py")
 _MESHC = Path(sys.executable).with_name("meshc")
 _CALLS = 20
 _TRIES = 200
-
-
-@contextlib.contextmanager
-def _answering(name: str) -> Iterator[int]:
-    """A gRPC server that says its name; yields its port."""
-
-    class Who(grpc.GenericRpcHandler):
-        def service(self, details: grpc.HandlerCallDetails) -> Any:
-            del details
-            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: name.encode())
-
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[Who()])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
 
 
 def _documents(ports: dict[str, int]) -> dict[str, str]:
@@ -91,7 +72,7 @@ def _ask(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("target", ["xds:///app", "xds:///app:9001"])
 def test_calls_reach_every_host_and_none_that_was_taken_out(tmp_path: Path, target: str) -> None:
-    with _answering("app1") as one, _answering("app2") as two:
+    with answering("app1") as one, answering("app2") as two:
         both = make_bundle(tmp_path / "both", _documents({"app1": one, "app2": two}))
         less = make_bundle(tmp_path / "less", _documents({"app2": two}))
         shutil.copytree(both, tmp_path / "served")

@@ -1,0 +1,59 @@
+"""Every published Envoy from 1.36 on: takes the files and what is served, and runs the same."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshc.delivery.xds.bootstrap import Subscribing
+from meshc.validate.find_envoy import find_envoy
+from tests.delivery.live import upstream
+from tests.delivery.xds.answering import answering
+from tests.delivery.xds.certificates import Certificates, certificates
+from tests.delivery.xds.features import Features
+from tests.delivery.xds.taking import from_server, on_files
+from tests.envoy.versions import VERSIONS, envoy_or_skip, folder_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.envoy
+
+_WAYS = tuple(Subscribing)
+_TRACERS = ("zipkin", "opentelemetry")
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("number", range(len(VERSIONS)), ids=VERSIONS)
+def test_files_and_what_is_served_are_taken_and_give_the_same(
+    number: int, tmp_path: Path, known: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = envoy_or_skip(VERSIONS[number])
+    monkeypatch.setenv("PATH", f"{folder_of(VERSIONS[number])}{os.pathsep}{os.environ['PATH']}")
+    assert find_envoy("auto") == program
+    with (
+        upstream("127.0.0.1", "one") as one,
+        upstream("127.0.0.1", "two") as two,
+        answering("rpc") as rpc,
+    ):
+        mesh = Features(tmp_path, tracing=_TRACERS[number % 2], own=one, rpc=rpc)
+        before, after = mesh.build("before", one), mesh.build("after", two)
+
+        files = on_files(mesh, before, after, tmp_path / "files")
+        served = from_server(
+            mesh,
+            before,
+            after,
+            tmp_path / "server",
+            subscribing=_WAYS[number % len(_WAYS)],
+            known=known,
+        )
+
+    assert len(files) > 2 * len(mesh.ports)
+    assert served == files
