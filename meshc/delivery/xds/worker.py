@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 _LOOK_S = 1.0
 _START_LOOK_S = 0.05
-_ASK_S = 2.0
-"""Less than whoever asks the parent waits."""
-_STRIKES = 5
-"""Questions in a row that get no answer in their time: it hangs for good."""
+_ASK_S = 4.0
+"""For a page; less than whoever asks the parent waits."""
+_ALIVE_S = 10.0
+"""For the question whether it serves; thousands of clients that come at once take a while."""
+_STRIKES = 2
+"""Such questions in a row without an answer: it hangs for good.  systemd waits a little longer."""
+_WORLD = 3
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _STEADY_S = 60.0
 """Who has lived for so long ended for another reason than before."""
@@ -62,12 +65,16 @@ class Worker:
         """Start the process; return None once it serves, or its exit code where it has ended."""
         self.state, self.said = "starting", "is starting"
         environment = {key: one for key, one in os.environ.items() if key not in _NOT_OF_A_WORKER}
-        self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "meshc.delivery.xds"),
-            stdin=asyncio.subprocess.PIPE,
-            env=environment,
-            process_group=0,  # a terminal tells the parent alone
-        )
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "meshc.delivery.xds"),
+                stdin=asyncio.subprocess.PIPE,
+                env=environment,
+                process_group=0,  # a terminal tells the parent alone
+            )
+        except OSError as error:  # no room for another process, for example
+            self._journal.warn("no process for a worker", worker=self.name, reason=str(error))
+            return _WORLD
         # The pipe stays open: its end tells the worker that the parent is gone.
         assert process.stdin is not None  # noqa: S101, it was asked for
         process.stdin.write(self._settings)
@@ -83,9 +90,11 @@ class Worker:
     async def keep(self) -> None:
         """Watch the process for ever, and start another one whenever it has ended."""
         pause = _PAUSE_S
+        code: int | None = None
         while True:
             since = time.monotonic()
-            code = await self._watched()
+            if code is None:
+                code = await self._watched()
             if time.monotonic() - since > _STEADY_S:
                 pause = _PAUSE_S
             self.state, self.said = "ended", f"has ended with {code} and is started again"
@@ -93,7 +102,8 @@ class Worker:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
             self.restarts += 1
-            if await self.start() is None:
+            code = await self.start()
+            if code is None:
                 self._journal.info("worker serves again", worker=self.name)
 
     async def _watched(self) -> int:
@@ -114,13 +124,13 @@ class Worker:
 
     async def _answers(self) -> bool:
         try:
-            return (await self.ask("/healthz")).startswith(b"serving")
+            return (await self._ask("/healthz", _ALIVE_S)).startswith(b"serving")
         except OSError:  # a time limit is one
             return False
 
-    async def ask(self, page: str) -> bytes:
+    async def _ask(self, page: str, limit_s: float) -> bytes:
         """Return a page of its control socket; raises OSError, TimeoutError included."""
-        async with asyncio.timeout(_ASK_S):
+        async with asyncio.timeout(limit_s):
             reader, writer = await asyncio.open_unix_connection(self._socket)
             try:
                 writer.write(f"GET {page} HTTP/1.1\r\n\r\n".encode())
@@ -134,7 +144,7 @@ class Worker:
         if self.state != "serving":
             return None
         try:
-            return dict(json.loads(await self.ask(page)))
+            return dict(json.loads(await self._ask(page, _ASK_S)))
         except (OSError, ValueError):
             return None
 

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def test_a_worker_that_hangs_is_said_not_recommended_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_LOOK_S", 0.1)
-    monkeypatch.setattr(worker, "_ASK_S", 0.5)
+    monkeypatch.setattr(worker, "_ALIVE_S", 0.5)
 
     async def scene(all_of: Workers, both: list[Worker]) -> None:
         hung = both[0].pid
@@ -108,6 +109,23 @@ def test_a_worker_that_cannot_be_started_is_tried_again_while_the_other_serves(
     assert "code=3" in lines[1]
 
 
+def test_where_there_is_no_room_for_a_process_that_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PAUSE_S", 0.05)
+
+    async def scene(_all_of: Workers, both: list[Worker]) -> None:
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+        os.kill(both[0].pid, signal.SIGKILL)
+        await until(lambda: both[0].restarts > 1)
+        monkeypatch.undo()
+        await until(lambda: both[0].state == "serving")
+
+    lines = _play(tmp_path, scene)
+
+    assert sum("No such file or directory" in line for line in lines) >= 1
+
+
 def test_systemd_is_told_while_all_is_well_and_not_while_one_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +167,7 @@ def _said(**facts: Any) -> dict[str, Any]:
         "started": 10.0,
         "loaded": 20.0,
         "switches": 1,
+        "switch_s": 0.5,
         "problem": "",
         "certificate_problem": "",
         "source_errors": 1,
@@ -170,6 +189,7 @@ def test_what_workers_say_is_put_together() -> None:
         started=5.0,
         loaded=30.0,
         switches=2,
+        switch_s=0.25,
         problem="no source",
         subscriptions={"CDS": {"acknowledged": 1, "refused": 2}, "EDS": {"waiting": 4}},
         responses={"CDS": 1, "EDS": 2},
@@ -185,6 +205,7 @@ def test_what_workers_say_is_put_together() -> None:
         "started": 5.0,
         "loaded": 30.0,
         "switches": 2,
+        "switch_s": 0.5,
         "problem": "worker 2: no source",
         "certificate_problem": "",
         "source_errors": 2,
