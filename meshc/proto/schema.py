@@ -37,10 +37,14 @@ def load_schema(version: str) -> EnvoySchema:
     """
     if version not in known_versions():
         raise InternalError(f'there is no schema of Envoy "{version}"')
+    return unpack_schema(version, _folder().joinpath(f"{_PREFIX}{version}{_SUFFIX}").read_bytes())
+
+
+def unpack_schema(version: str, packed: bytes) -> EnvoySchema:
+    """Make a schema of what `meshc.proto.extract` took out of the Envoy of that version."""
     from google.protobuf.descriptor_pb2 import FileDescriptorSet  # noqa: PLC0415
     from google.protobuf.descriptor_pool import DescriptorPool  # noqa: PLC0415
 
-    packed = _folder().joinpath(f"{_PREFIX}{version}{_SUFFIX}").read_bytes()
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(zlib.decompress(packed)).file:
         pool.AddSerializedFile(file.SerializeToString())
