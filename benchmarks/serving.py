@@ -100,10 +100,11 @@ class _Content:
         every = [one for kind in snapshot.types.values() for one in kind.resources.values()]
         # A field of a response is a tag, a length and an Any: what follows the tag is a message
         # after its length.
-        (self.folder / f"{name}.any").write_bytes(b"".join(one.whole[1:] for one in every))
+        messages = [b"".join(one.whole)[1:] for one in every]
+        (self.folder / f"{name}.any").write_bytes(b"".join(messages))
         endpoints = snapshot.of(ENDPOINT).resources[_SERVICE]
         (self.folder / f"{name}.response").write_bytes(
-            response(type_url=ENDPOINT, version=name * 32, nonce="1", resources=[endpoints.whole])
+            response(type_url=ENDPOINT, version=name * 32, nonce="1", resources=endpoints.whole)
         )
 
 

@@ -195,7 +195,7 @@ def status_command(control: str | None, node: str, is_whole: bool, as_json: bool
 
     Exit codes: 0 well; 1 somebody has to act; 3 no server answers.
     """
-    from meshc.delivery.xds.control import ask_status  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.asking import ask_status  # noqa: PLC0415, start-up time
     from meshc.delivery.xds.render import SHOWN, of_node, render, verdict  # noqa: PLC0415, the same
     from meshc.delivery.xds.settings import address, control_to_ask  # noqa: PLC0415, the same
 

@@ -17,7 +17,7 @@ import pytest
 
 from meshc.cli.serve import command
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.limits import Limits
 from meshc.delivery.xds.settings import address
 from meshc.delivery.xds.types import CLUSTER

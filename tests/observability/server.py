@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.settings import address
 from meshc.delivery.xds.types import CLUSTER, LISTENER
 from tests.delivery.live import until

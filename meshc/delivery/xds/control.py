@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import json
-import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshc.delivery.errors import DeliveryError
 from meshc.delivery.xds.listening import listening
 from meshc.delivery.xds.metrics import metrics
 from meshc.delivery.xds.status import describe, overview
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 LIMIT_S = 5.0
 """How long one question may take."""
 _MAX_REQUEST = 8 * 1024
-_MAX_ANSWER = 64 * 1024 * 1024
 _OK, _UNWELL = "200 OK", "503 Service Unavailable"
 _TEXT, _JSON = "text/plain", "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -103,38 +99,3 @@ async def _page(pages: Pages, path: bytes) -> tuple[str, str, str]:
             trouble = pages.trouble()
             return (_UNWELL if trouble else _OK), _TEXT, trouble or "serving"
     return "404 Not Found", _TEXT, "not found"
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def ask_status(address: Address) -> dict[str, Any]:
-    """Ask a running server how it is.
-
-    Raises:
-        DeliveryError: none runs there, or it says something else.
-    """
-    connection: http.client.HTTPConnection
-    if address.port is None:
-        connection = _UnixConnection(address.host)
-    else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=LIMIT_S)
-    try:
-        connection.request("GET", "/status")
-        found = json.loads(connection.getresponse().read(_MAX_ANSWER))
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise DeliveryError(
-            f"no server answers at {address}: {getattr(error, 'strerror', None) or error}",
-            hint="is meshc serve running, with the same --control?",
-        ) from error
-    finally:
-        connection.close()
-    return dict(found)

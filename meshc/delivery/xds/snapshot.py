@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from meshc.delivery.xds.wire import length_delimited
+from meshc.delivery.xds.wire import length_delimited, length_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,14 +23,15 @@ _VERSION_LENGTH = 32
 class Encoded:
     """One distinct resource, once for all nodes that have it; compared by identity.
 
-    ``whole`` and ``delta`` are complete fields of the two kinds of responses, ready to be
-    joined; ``endpoints`` is the name of the load assignment that a cluster waits for.
+    ``whole`` and ``delta`` are pieces of complete fields of the two kinds of responses, ready
+    to be joined, around one message; ``endpoints`` is the name of the load assignment that a
+    cluster waits for.
     """
 
     name: str
     version: str
-    whole: bytes = field(repr=False)
-    delta: bytes = field(repr=False)
+    whole: tuple[bytes, ...] = field(repr=False)
+    delta: tuple[bytes, ...] = field(repr=False)
     endpoints: str | None = None
 
 
@@ -42,16 +43,19 @@ def encoded(
     payload = length_delimited(_ANY_TYPE_URL, type_url.encode()) + length_delimited(
         _ANY_VALUE, message
     )
-    resource = (
-        length_delimited(_RESOURCE_VERSION, version.encode())
-        + length_delimited(_RESOURCE_BODY, payload)
-        + length_delimited(_RESOURCE_NAME, name.encode())
-    )
+    resource_version = length_delimited(_RESOURCE_VERSION, version.encode())
+    body = length_head(_RESOURCE_BODY, len(payload))
+    resource_name = length_delimited(_RESOURCE_NAME, name.encode())
+    size = len(resource_version) + len(body) + len(payload) + len(resource_name)
     return Encoded(
         name=name,
         version=version,
-        whole=length_delimited(_RESPONSE_RESOURCES, payload),
-        delta=length_delimited(_RESPONSE_RESOURCES, resource),
+        whole=(length_head(_RESPONSE_RESOURCES, len(payload)), payload),
+        delta=(
+            length_head(_RESPONSE_RESOURCES, size) + resource_version + body,
+            payload,
+            resource_name,
+        ),
         endpoints=endpoints,
     )
 

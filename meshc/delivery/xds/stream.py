@@ -10,6 +10,7 @@ is left over simply stays for that time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from meshc.delivery.xds.snapshot import EMPTY, TypeSet
@@ -208,14 +209,14 @@ class Stream:
                 type_url=subscription.type_url,
                 version=what.version,
                 nonce=nonce,
-                resources=[one.delta for one in what.resources],
+                resources=chain.from_iterable(one.delta for one in what.resources),
                 removed=what.removed,
             )
         return response(
             type_url=subscription.type_url,
             version=what.version,
             nonce=nonce,
-            resources=[one.whole for one in what.resources],
+            resources=chain.from_iterable(one.whole for one in what.resources),
         )
 
     def _may_send(self, type_url: TypeUrl, now: float) -> bool:

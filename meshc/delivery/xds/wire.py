@@ -124,7 +124,7 @@ def read_delta_request(data: bytes) -> DeltaRequest:
 
 
 def response(*, type_url: str, version: str, nonce: str, resources: Iterable[bytes]) -> bytes:
-    """Write a `DiscoveryResponse` from encoded ``resources`` fields."""
+    """Write a `DiscoveryResponse` from the pieces of encoded ``resources`` fields."""
     return b"".join(
         (
             length_delimited(1, version.encode()),
@@ -143,7 +143,7 @@ def delta_response(
     resources: Iterable[bytes],
     removed: Iterable[str],
 ) -> bytes:
-    """Write a `DeltaDiscoveryResponse` from encoded ``resources`` fields."""
+    """Write a `DeltaDiscoveryResponse` from the pieces of encoded ``resources`` fields."""
     return b"".join(
         (
             length_delimited(1, version.encode()),
@@ -157,7 +157,12 @@ def delta_response(
 
 def length_delimited(number: int, data: bytes) -> bytes:
     """Write one field that holds bytes."""
-    return _varint(number << 3 | _LENGTH) + _varint(len(data)) + data
+    return length_head(number, len(data)) + data
+
+
+def length_head(number: int, size: int) -> bytes:
+    """Write what stands before ``size`` bytes of one field."""
+    return _varint(number << 3 | _LENGTH) + _varint(size)
 
 
 def number_field(number: int, value: int) -> bytes:

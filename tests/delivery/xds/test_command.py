@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.settings import address
 from tests.delivery.live import until
 from tests.delivery.xds.meshes import make_bundle

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ServerPages, ask_status, serve_control
+from meshc.delivery.xds.asking import ask_status
+from meshc.delivery.xds.control import ServerPages, serve_control
 from meshc.delivery.xds.settings import Address, address, control_to_ask, control_to_serve
 from meshc.delivery.xds.types import CLUSTER
 from meshc.diagnostics.errors import SettingsError

@@ -21,7 +21,7 @@ from meshc.delivery.publish.plan import Bounds
 from meshc.delivery.publish.publisher import Publisher, Wishes
 from meshc.delivery.publish.to_consul import ConsulPlace
 from meshc.delivery.publish.to_directory import Folder
-from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.library import Library
 from meshc.delivery.xds.run import Serving
 from meshc.delivery.xds.settings import ServeSettings, address

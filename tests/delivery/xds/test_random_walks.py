@@ -151,7 +151,7 @@ class _Walker:
         found = {}
         for name, one in resources.items():
             if type_url not in _NAMED or name in self.names[type_url]:
-                content = one.whole.rpartition(b"=")[2].decode()
+                content = b"".join(one.whole).rpartition(b"=")[2].decode()
                 found[name] = content
         return found
 

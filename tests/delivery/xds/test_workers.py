@@ -17,7 +17,7 @@ import grpc
 import pytest
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.control import ask_status
+from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.settings import ServeSettings, address
 from meshc.delivery.xds.types import CLUSTER
 from meshc.diagnostics.errors import SettingsError
