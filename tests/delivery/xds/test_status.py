@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from meshc.delivery.xds.metrics import metrics
+import meshc
+from meshc.delivery.xds.metrics import heads, metrics
 from meshc.delivery.xds.render import render, verdict
 from meshc.delivery.xds.status import describe, overview
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.exposition import parsed
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, caller, served, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NOW = 10_000.0
 
@@ -160,6 +160,13 @@ def test_names_of_types_that_clients_make_up_are_in_no_metric(tmp_path: Path) ->
 
     assert samples["meshc_serve_subscriptions", 'type="other",state="silent"'] == 1
     assert samples["meshc_serve_nodes", ""] == 1
+
+
+def test_every_metric_is_in_the_documentation() -> None:
+    page = (Path(meshc.__file__).parent.parent / "docs/serve.md").read_text()
+    named = set(re.findall(r"`meshc_serve_(\w+)", page))
+
+    assert named == {name for name, _, _ in heads()}
 
 
 def test_metrics_of_workers_are_told_apart(tmp_path: Path) -> None:
