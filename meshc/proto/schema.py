@@ -30,7 +30,7 @@ def known_versions() -> tuple[str, ...]:
 
 
 def load_schema(version: str) -> EnvoySchema:
-    """Load the schema of one of the known versions; takes about 15 ms.
+    """Load the schema of one of the known versions; takes about 15 ms; types are made on first use.
 
     Protobuf is imported here and not with the package, so that commands without messages
     start without it.  Keep the result: checks are made on first use and stay with it.
@@ -42,12 +42,11 @@ def load_schema(version: str) -> EnvoySchema:
 
 def unpack_schema(version: str, packed: bytes) -> EnvoySchema:
     """Make a schema of what `meshc.proto.extract` took out of the Envoy of that version."""
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet  # noqa: PLC0415
     from google.protobuf.descriptor_pool import DescriptorPool  # noqa: PLC0415
 
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(zlib.decompress(packed)).file:
-        pool.AddSerializedFile(file.SerializeToString())
+    from meshc.proto.files import DescriptorFiles  # noqa: PLC0415, the same
+
+    pool = DescriptorPool(DescriptorFiles(zlib.decompress(packed)))
     return EnvoySchema(version=version, pool=pool)
 
 
