@@ -104,6 +104,9 @@ class Connected:
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"the stream of node {self.node} failed", "exception": error}
         )
+        self._end()
+
+    def _end(self) -> None:
         self.is_failed = True
         self.close()
         if self._reader is not None:
@@ -113,7 +116,7 @@ class Connected:
         try:
             while self._outbox:
                 await self._grpc.send_message(self._outbox.pop(0))
-        except Exception:  # noqa: BLE001, whatever ends a connection ends the reading side too
-            self.close()
+        except Exception:  # noqa: BLE001, mostly the client has gone; who hears no more must not stay
+            self._end()
         finally:
             self._sender = None

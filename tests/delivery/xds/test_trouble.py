@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grpclib.server import Stream as GrpcStream
 
 from meshc.delivery.log import Log
 from meshc.delivery.xds import reporting, run
@@ -147,6 +148,33 @@ def test_a_stream_that_fails_is_ended_and_holds_nobody_up(
             await scene(server)
 
     asyncio.run(play())
+
+
+def test_a_stream_on_which_nothing_can_be_sent_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, failed = GrpcStream.send_message, False
+
+    async def failing(stream: Any, message: Any) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise KeyError("nobody knows")
+        await send(stream, message)
+
+    async def play() -> grpc.StatusCode:
+        monkeypatch.setattr(GrpcStream, "send_message", failing)
+        async with served(make_bundle(tmp_path)) as server, caller(server.port) as client:
+            call = client.stream("front1")
+            await call.ask(CLUSTER)
+            code, _ = await asyncio.wait_for(call.status(), SECONDS)
+            again = client.stream("front1")
+            await again.ask(CLUSTER)
+            assert (await again.answer()).resources
+            again.cancel()
+            return code
+
+    assert asyncio.run(play()) is grpc.StatusCode.INTERNAL
 
 
 def test_a_list_of_withdrawn_certificates_that_is_no_text_is_read_again(
