@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _PREFIX = struct.Struct(">?I")
 _ANY_STREAM = 2**31 - 1
+_MOST_SETTINGS = 64
+"""HTTP/2 and its extensions know a dozen; each that a peer makes up is remembered by h2."""
 _COSTLY = (RequestReceived, StreamReset, PingReceived, RemoteSettingsChanged)
 
 
@@ -61,6 +63,14 @@ class Connections:
         return len(found)
 
 
+class _Few(list[Any]):
+    """The one or two values of a setting; the deque that h2 has for them has room for 64."""
+
+    def popleft(self) -> Any:
+        """Take the oldest."""
+        return self.pop(0)
+
+
 class LimitedProtocol(H2Protocol):
     """One connection."""
 
@@ -88,6 +98,10 @@ class LimitedProtocol(H2Protocol):
             }
         )
         h2.decoder.max_header_list_size = self._limits.metadata
+        for settings in (h2.local_settings, h2.remote_settings):
+            # A fifth of what a connection costs at rest.
+            few: Any = {key: _Few(values) for key, values in settings._settings.items()}  # noqa: SLF001
+            settings._settings = few  # noqa: SLF001
         self.connection.flush()
         loop = asyncio.get_running_loop()
         self._timers = [
@@ -103,6 +117,9 @@ class LimitedProtocol(H2Protocol):
             events = self.connection.feed(data)
         except (ProtocolError, ValueError, KeyError) as error:
             self.end(f"protocol error: {type(error).__name__}")
+            return
+        if len(self.connection._connection.remote_settings) > _MOST_SETTINGS:  # noqa: SLF001
+            self.end("too many settings")
             return
         costly = sum(isinstance(event, _COSTLY) for event in events)
         if costly and not self._allowance.take(costly):
