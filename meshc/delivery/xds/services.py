@@ -147,7 +147,12 @@ class Discovery:
             raise GRPCError(Status.NOT_FOUND, error.message) from error
         except MeshcError as error:
             raise GRPCError(Status.UNAVAILABLE, error.message) from error
-        state = Stream(snapshot=snapshot, is_delta=is_delta, only=only)
+        state = Stream(
+            snapshot=snapshot,
+            is_delta=is_delta,
+            only=only,
+            has_legacy_wildcard=variant is not Variant.GRPC_CLIENT,
+        )
         connected = Connected(grpc, node=request.node, variant=variant, state=state)
         self._hub.join(connected)
         return connected

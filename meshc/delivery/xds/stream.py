@@ -19,7 +19,7 @@ from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ORDER, ROUTE, 
 from meshc.delivery.xds.wire import DeltaRequest, Request, delta_response, response
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from meshc.delivery.xds.snapshot import Encoded, Snapshot
     from meshc.delivery.xds.subscription import Subscription
@@ -48,14 +48,14 @@ class _Kept:
 class Stream:
     """State of one stream.
 
-    ``only`` is the type of a stream that is not aggregated; ``no_legacy_wildcard`` are types of
-    which a request without names asks for nothing.
+    ``only`` is the type of a stream that is not aggregated; with ``has_legacy_wildcard`` a first
+    request without names asks for everything, which gRPC's own client never means.
     """
 
     snapshot: Snapshot
     is_delta: bool
     only: TypeUrl | None = None
-    no_legacy_wildcard: Collection[TypeUrl] = ()
+    has_legacy_wildcard: bool = True
     subscriptions: dict[TypeUrl, Subscription] = field(default_factory=dict)
     _kept: dict[TypeUrl, dict[str, _Kept]] = field(default_factory=dict)
     _views: dict[TypeUrl, TypeSet] = field(default_factory=dict)
@@ -151,8 +151,7 @@ class Stream:
         found = self.subscriptions.get(type_url)
         if found is None:
             kind = DeltaSubscription if self.is_delta else WholeSubscription
-            allows = type_url not in self.no_legacy_wildcard
-            found = kind(type_url=type_url, allows_legacy_wildcard=allows)
+            found = kind(type_url=type_url, allows_legacy_wildcard=self.has_legacy_wildcard)
             self.subscriptions[type_url] = found
         return found
 

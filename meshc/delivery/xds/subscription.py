@@ -158,17 +158,17 @@ class WholeSubscription(Subscription):
                 self._whole_parked = version
         before = Interest(set(self.interest.names), self.interest.is_wildcard)
         self._subscribe(request.names)
-        for name in before.names - self.interest.names:
-            if not self.interest.is_wildcard:
-                self.has.pop(name, None)
+        if before != self.interest:
+            # What is no longer wanted is forgotten by the client, and comes anew when it is.
+            self.has = {name: at for name, at in self.has.items() if self.interest.wants(name)}
         for name in self.interest.names - before.names:
             self._parked.pop(name, None)  # asked for anew, so it may try again
         if self._is_first:
             self._is_first = False
             self._claimed = request.version
             self._is_owed = True
-        elif self.interest.names - before.names or (
-            self.interest.is_wildcard and not before.is_wildcard
+        elif not before.is_wildcard and (
+            self.interest.is_wildcard or self.interest.names - before.names
         ):
             self._is_owed = True
         return True
@@ -208,15 +208,15 @@ class WholeSubscription(Subscription):
 
     def _next_whole(self, selected: Mapping[str, Encoded], version: str) -> Send | None:
         is_owed = self._is_owed and (
-            self.interest.is_wildcard or any(name not in self.has for name in selected)
+            self.interest.is_wildcard
+            or not self.sent_version  # nothing is an answer too, and spares the client its timeout
+            or any(name not in self.has for name in selected)
         )
         self._is_owed = False
         has = {name: at for name, at in self.has.items() if self.interest.wants(name)}
         is_right = has == {one.name: one.version for one in selected.values()}
         if version == self._whole_parked or (is_right and not is_owed):
             return None
-        if not self.interest.is_wildcard and not selected and not self.sent_version:
-            return None  # nothing of what was asked for exists so far
         return Send(version=version, resources=tuple(selected.values()))
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 
 from meshc.delivery.xds.snapshot import Encoded, Snapshot, TypeSet, encoded
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.types import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    LISTENER,
+    ROUTE,
+    RUNTIME,
+    SECRET,
+    TypeUrl,
+)
 from meshc.delivery.xds.wire import read_delta_request, read_request
 from meshc.proto import load_schema
 
@@ -19,6 +28,18 @@ if TYPE_CHECKING:
 DRAIN_S = 60.0
 RELEASE_S = DRAIN_S + 5
 """The drain time, and the seconds of grace after it."""
+THING = TypeUrl("type.googleapis.com/tests.Thing")
+"""A type that meshc knows nothing of."""
+_KINDS = {
+    "clusters": CLUSTER,
+    "endpoints": ENDPOINT,
+    "listeners": LISTENER,
+    "routes": ROUTE,
+    "secrets": SECRET,
+    "runtimes": RUNTIME,
+    "extensions": EXTENSION,
+    "things": THING,
+}
 
 
 @functools.cache
@@ -36,11 +57,10 @@ def resource(type_url: TypeUrl, name: str, content: str = "1") -> Encoded:
 
 def snapshot(**names: str) -> Snapshot:
     """``snapshot(clusters="a b2", listeners="l")``: a digit at the end of a name is its content."""
-    kinds = {"clusters": CLUSTER, "endpoints": ENDPOINT, "listeners": LISTENER, "routes": ROUTE}
     types = {
-        kinds[kind]: TypeSet.of(
+        _KINDS[kind]: TypeSet.of(
             resource(
-                kinds[kind],
+                _KINDS[kind],
                 one.rstrip("0123456789"),
                 one.lstrip("abcdefghijklmnopqrstuvwxyz-") or "1",
             )
@@ -127,5 +147,5 @@ def names_in(response: Any) -> list[str]:
 
 
 def contents_in(response: Any) -> list[str]:
-    """Bodies of the resources in a state-of-the-world response."""
-    return [one.value.decode() for one in response.resources]
+    """Bodies of the resources in a response."""
+    return [getattr(one, "resource", one).value.decode() for one in response.resources]

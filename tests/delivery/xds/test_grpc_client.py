@@ -145,7 +145,11 @@ def test_an_envoy_gets_none_of_this(tmp_path: Path) -> None:
         async with served(make_bundle(tmp_path)) as server, caller(server.port) as client:
             for agent in ("envoy", "gRPC C-core Linux"):
                 call = client.stream("front1")
-                await call.ask(LISTENER, node={"id": "front1", "user_agent_name": agent})
+                await call.ask(
+                    LISTENER,
+                    resource_names=["*"],
+                    node={"id": "front1", "user_agent_name": agent},
+                )
                 counts[agent] = len((await call.answer()).resources)
                 call.cancel()
         return counts

@@ -215,9 +215,7 @@ def test_the_star_goes_and_a_name_stays() -> None:
 
 
 def test_without_the_legacy_wildcard_no_names_ask_for_nothing() -> None:
-    stream = Stream(
-        snapshot=snapshot(clusters="a"), is_delta=False, no_legacy_wildcard=frozenset({CLUSTER})
-    )
+    stream = Stream(snapshot=snapshot(clusters="a"), is_delta=False, has_legacy_wildcard=False)
     client = Client(stream)
 
     assert client.ask(CLUSTER) == []
