@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
 import subprocess
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
-from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.settings import ServeSettings, address
 from meshc.delivery.xds.types import CLUSTER
 from meshc.diagnostics.errors import SettingsError
 from tests.delivery.exposition import parsed
 from tests.delivery.live import until
 from tests.delivery.xds.meshes import SMALL, make_bundle
+from tests.delivery.xds.process import PATIENCE_S, ServeProcess, serve_command, serving
 from tests.delivery.xds.served import ADS, Call, free_port
 from tests.delivery.xds.streams import message_class
 
@@ -31,53 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STREAMS = 200
-_SECONDS = 30
+_TWO = ("--workers", "2")
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
-
-
-@dataclass
-class _Server:
-    """`meshc serve --workers 2`, and what it tells the service manager."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[str]
-    notes: socket.socket
-    said: list[str] = field(default_factory=list)
-
-    def status(self) -> dict[str, Any]:
-        try:
-            return ask_status(address(f"unix:{self.folder}/c"))
-        except DeliveryError:
-            return {}
-
-    def is_well(self) -> bool:
-        found = self.status()
-        return bool(found) and not found["worker_problem"]
-
-    def pids(self) -> dict[str, int]:
-        return {one["worker"]: one["pid"] for one in self.status()["workers"]}
-
-    def page(self, name: str) -> str:
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(10)
-            asked.connect(f"{self.folder}/c")
-            asked.sendall(f"GET {name} HTTP/1.1\r\n\r\n".encode())
-            return b"".join(iter(lambda: asked.recv(65536), b"")).decode()
-
-    def notes_so_far(self) -> list[str]:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self.said += self.notes.recv(4096).decode().splitlines()
-        return self.said
-
-
-def _command(folder: Path, port: int, *more: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "meshc", "serve", "--plaintext", "--source", f"{folder}/out"),
-        *("--listen", f"127.0.0.1:{port}", "--control", f"unix:{folder}/c", "--poll", "3600"),
-        *("--workers", "2", *more),
-    ]
 
 
 def _is_there(pid: int) -> bool:
@@ -89,24 +40,10 @@ def _is_there(pid: int) -> bool:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[_Server]:
+def server(tmp_path: Path) -> Iterator[ServeProcess]:
     make_bundle(tmp_path)
-    port = free_port()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
-        notes.bind(f"{tmp_path}/notify")
-        notes.settimeout(0)
-        environment = {**os.environ, "NOTIFY_SOCKET": f"{tmp_path}/notify"}
-        with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(
-                _command(tmp_path, port), stderr=log, text=True, env=environment
-            )
-        found = _Server(tmp_path, port, process, notes)
-        try:
-            until(lambda: found.is_well() and "READY=1" in found.notes_so_far(), "workers")
-            yield found
-        finally:
-            process.terminate()
-            process.wait(_SECONDS)
+    with serving(tmp_path, *_TWO) as found:
+        yield found
 
 
 @dataclass
@@ -144,9 +81,9 @@ class _Client:
         await self.channel.close()
 
 
-async def _accepted(server: _Server, number: int, generation: str = "") -> dict[str, Any]:
+async def _accepted(server: ServeProcess, number: int, generation: str = "") -> dict[str, Any]:
     """Wait until so many streams have accepted everything, and return the status."""
-    for _ in range(_SECONDS * 10):
+    for _ in range(PATIENCE_S * 10):
         found = await asyncio.to_thread(server.status)
         settled = [
             one
@@ -165,7 +102,7 @@ def _per_worker(status: dict[str, Any]) -> dict[str, int]:
     return {name: names.count(name) for name in ("1", "2")}
 
 
-def test_two_workers_are_one_server(server: _Server) -> None:
+def test_two_workers_are_one_server(server: ServeProcess) -> None:
     """Streams are spread, a switch reaches all, a worker that is killed costs nobody much."""
 
     async def play() -> list[Any]:
@@ -176,24 +113,25 @@ def test_two_workers_are_one_server(server: _Server) -> None:
         await _killed(server, clients)
         ends = [asyncio.ensure_future(one.call.status()) for one in clients if one.call]
         server.process.terminate()
-        found = await asyncio.wait_for(asyncio.gather(*ends), _SECONDS)
+        found = await asyncio.wait_for(asyncio.gather(*ends), PATIENCE_S)
         await asyncio.gather(*(one.close() for one in clients))
         return found
 
     pids = server.pids()
     ends = asyncio.run(play())
 
-    assert server.process.wait(_SECONDS) == 0
+    assert server.process.wait(PATIENCE_S) == 0
     assert {code for code, _ in ends} == {grpc.StatusCode.UNAVAILABLE}
     assert not any(_is_there(pid) for pid in pids.values())
-    assert server.notes_so_far().count("READY=1") == 1
+    server.heard()
+    assert server.said.count("READY=1") == 1
     assert {"WATCHDOG=1", "STOPPING=1"} <= set(server.said)
 
 
-async def _switched(server: _Server, clients: list[_Client]) -> None:
+async def _switched(server: ServeProcess, clients: list[_Client]) -> None:
     spread = _per_worker(await _accepted(server, _STREAMS))
     assert min(spread.values()) > _STREAMS / 10
-    _, samples = parsed(server.page("/metrics").partition("\r\n\r\n")[2])
+    _, samples = parsed(server.page("/metrics"))
     for worker, number in spread.items():
         assert samples["meshc_serve_streams", f'worker="{worker}"'] == number
         assert samples["meshc_serve_worker_up", f'worker="{worker}"'] == 1
@@ -207,7 +145,7 @@ async def _switched(server: _Server, clients: list[_Client]) -> None:
     await _accepted(server, _STREAMS, status["generation"])
 
 
-async def _killed(server: _Server, clients: list[_Client]) -> None:
+async def _killed(server: ServeProcess, clients: list[_Client]) -> None:
     before, spread = server.pids(), _per_worker(server.status())
     calls = {asyncio.ensure_future(one.call.status()): one for one in clients if one.call}
 
@@ -216,7 +154,7 @@ async def _killed(server: _Server, clients: list[_Client]) -> None:
     done: set[asyncio.Future[Any]] = set()
     while len(done) < spread["1"]:
         more, _ = await asyncio.wait(
-            calls.keys() - done, timeout=_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            calls.keys() - done, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
         assert more, "clients of a worker that is gone are not told"
         for one in more:
@@ -233,11 +171,11 @@ async def _killed(server: _Server, clients: list[_Client]) -> None:
     after = {one["worker"]: one for one in server.status()["workers"]}
     assert after["1"]["pid"] not in {0, *before.values()}
     assert (after["1"]["restarts"], after["2"]["pid"]) == (1, before["2"])
-    _, samples = parsed(server.page("/metrics").partition("\r\n\r\n")[2])
+    _, samples = parsed(server.page("/metrics"))
     assert samples["meshc_serve_worker_restarts_total", 'worker="1"'] == 1
 
 
-def test_workers_end_when_their_parent_is_killed(server: _Server) -> None:
+def test_workers_end_when_their_parent_is_killed(server: ServeProcess) -> None:
     pids = server.pids()
     assert all(map(_is_there, pids.values()))
 
@@ -248,7 +186,11 @@ def test_workers_end_when_their_parent_is_killed(server: _Server) -> None:
 
 def test_what_cannot_begin_is_said_once_and_leaves_nobody(tmp_path: Path) -> None:
     done = subprocess.run(
-        _command(tmp_path, free_port()), capture_output=True, text=True, timeout=60, check=False
+        serve_command(tmp_path, free_port(), *_TWO),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert done.returncode == 3
@@ -274,7 +216,7 @@ def test_what_workers_cannot_share_is_refused(listen: str, more: dict[str, Any],
 @pytest.mark.parametrize("number", ["0", "-1", "many", "65", "1.5", "²"])
 def test_what_is_no_number_of_workers_is_refused(tmp_path: Path, number: str) -> None:
     done = subprocess.run(
-        _command(tmp_path, 1, "--workers", number),
+        serve_command(tmp_path, 1, "--workers", number),
         capture_output=True,
         text=True,
         timeout=60,

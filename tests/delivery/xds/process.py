@@ -1,0 +1,106 @@
+"""`meshc serve` as a process of its own, and what it tells the service manager."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from meshc.delivery.errors import DeliveryError
+from meshc.delivery.xds.asking import ask_status
+from meshc.delivery.xds.settings import address
+from tests.delivery.live import until
+from tests.delivery.xds.served import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PATIENCE_S = 30
+
+
+@dataclass
+class ServeProcess:
+    """A running server; ``folder`` holds its control socket ``c`` and its ``log``."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[str]
+    notes: socket.socket
+    said: list[str] = field(default_factory=list)
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself, nothing where it does not answer."""
+        try:
+            return ask_status(address(f"unix:{self.folder}/c"))
+        except DeliveryError:
+            return {}
+
+    def heard(self) -> list[str]:
+        """What the service manager has heard since this was asked last."""
+        found: list[str] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found += self.notes.recv(4096).decode().splitlines()
+        self.said += found
+        return found
+
+    def is_well(self) -> bool:
+        """Whether all workers serve."""
+        found = self.status()
+        return bool(found) and not found["worker_problem"]
+
+    def pids(self) -> dict[str, int]:
+        """Workers and their processes."""
+        return {one["worker"]: one["pid"] for one in self.status()["workers"]}
+
+    def page(self, name: str) -> str:
+        """Return the body of a page."""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(10)
+            asked.connect(f"{self.folder}/c")
+            asked.sendall(f"GET {name} HTTP/1.1\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: asked.recv(65536), b"")).decode()
+        return answer.partition("\r\n\r\n")[2]
+
+
+def serve_command(folder: Path, port: int, *more: str) -> list[str]:
+    """Serve ``folder/out`` in plain text; looks at it when it is told to."""
+    return [
+        *(sys.executable, "-m", "meshc", "serve", "--plaintext", "--source", f"{folder}/out"),
+        *("--listen", f"127.0.0.1:{port}", "--control", f"unix:{folder}/c", "--poll", "3600"),
+        *more,
+    ]
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path, *more: str, environment: Mapping[str, str] | None = None
+) -> Iterator[ServeProcess]:
+    """Serve ``folder/out`` until the block ends."""
+    port = free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
+        notes.bind(f"{folder}/notify")
+        notes.settimeout(0)
+        variables = {**os.environ, "NOTIFY_SOCKET": f"{folder}/notify", **(environment or {})}
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                serve_command(folder, port, *more), stderr=log, text=True, env=variables
+            )
+        found = ServeProcess(folder, port, process, notes)
+
+        def is_ready() -> bool:
+            assert process.poll() is None, (folder / "log").read_text()
+            found.heard()
+            return "READY=1" in found.said
+
+        try:
+            until(is_ready, "READY=1", PATIENCE_S)
+            yield found
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
