@@ -226,6 +226,8 @@ class DeltaSubscription(Subscription):
 
     _is_first: bool = True
     _is_owed: bool = False
+    _is_back: bool = False
+    """Whether the client brings what it has from an earlier stream, and nobody compared yet."""
     _gone: set[str] = field(default_factory=set)
 
     def take(self, request: DeltaRequest) -> bool:
@@ -243,6 +245,9 @@ class DeltaSubscription(Subscription):
                 self.interest.is_wildcard = True
             self._is_owed = True
         self._subscribe(request, is_first=is_first)
+        if is_first and request.known:
+            # Who has been answered before waits for nothing: it is not even told that all is well.
+            self._is_back, self._is_owed = True, False
         self._unsubscribe(request)
         return not is_stale
 
@@ -283,6 +288,9 @@ class DeltaSubscription(Subscription):
         removed |= {name for name in self._gone if name not in selected}
         self._gone.clear()
         is_owed, self._is_owed = self._is_owed and self.interest.is_wildcard, False
+        is_back, self._is_back = self._is_back, False
+        if is_back and not (news or removed):
+            self.acknowledged_version = self.sent_version = available.version
         if not (news or removed or is_owed):
             return None
         return Send(version=available.version, resources=news, removed=tuple(sorted(removed)))

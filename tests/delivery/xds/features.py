@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from tests.delivery.live import free_ports, get
+from tests.delivery.xds.live import HOST
 from tests.delivery.xds.meshes import make_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOST = "127.0.46.11"
 _NAMES = ("admin", "ingress", "second", "own", "web", "ring", "cookie", "address", "bytes", "store")
 _MORE = ("rpc", "rates", "named", "healthy", "legacy")
 _TRACING = {

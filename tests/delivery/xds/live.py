@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from meshc.delivery.agent.admin import EnvoyAdmin
     from meshc.delivery.xds.tls import TlsFiles
 
-HOST = "127.0.46.9"
+HOST = f"127.46.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
+"""Of this process alone, as ports are looked for long before they are used."""
 DRAIN_S = 3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshc.delivery.xds.stream import Stream
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.xds.streams import Client, names_in, resource, snapshot
@@ -55,19 +57,25 @@ def test_a_client_that_comes_back_gets_the_difference_alone() -> None:
     assert list(response.removed_resources) == ["gone"]
 
 
-def test_a_client_that_comes_back_with_names_it_has_gets_nothing() -> None:
-    known = {"a": resource(ENDPOINT, "a").version}
-    client = _client(endpoints="a")
-
-    assert client.ask_delta(ENDPOINT, subscribe=["a"], known=known) == []
-
-
 def test_names_that_do_not_exist_are_silent_until_they_do() -> None:
     client = _client(endpoints="a")
     assert client.ask_delta(ENDPOINT, subscribe=["b"]) == []
 
     (response,) = client.publish(snapshot(endpoints="a b"))
 
+    assert names_in(response) == ["b"]
+
+
+@pytest.mark.parametrize("names", [[], ["*"], ["a", "b"]])
+def test_who_comes_back_with_all_that_is_current_is_told_nothing(names: list[str]) -> None:
+    known = {name: resource(CLUSTER, name).version for name in ("a", "b")}
+    client = _client(clusters="a b")
+
+    assert client.ask_delta(CLUSTER, subscribe=names, known=known) == []
+
+    subscription = client.stream.subscriptions[CLUSTER]
+    assert subscription.acknowledged_version == subscription.sent_version != ""
+    (response,) = client.publish(snapshot(clusters="a b2"))
     assert names_in(response) == ["b"]
 
 

@@ -18,6 +18,7 @@ from meshc.delivery.xds.grpc_client import for_grpc_client
 from meshc.delivery.xds.status import describe
 from meshc.delivery.xds.types import ENDPOINT, LISTENER
 from tests.delivery.xds.answering import answering
+from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
 from tests.delivery.xds.served import caller, free_port, served
 
@@ -47,9 +48,9 @@ def _documents(ports: dict[str, int]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _caller(target: str, bootstrap: Path) -> Iterator[subprocess.Popen[str]]:
+def _caller(target: str, bootstrap: Path, *, seconds: int = 10) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, str(_CALLER), target],
+        [sys.executable, str(_CALLER), target, str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -70,27 +71,24 @@ def _ask(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("target", ["xds:///app", "xds:///app:9001"])
-def test_calls_reach_every_host_and_none_that_was_taken_out(tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "secured"),
+    [("xds:///app", ""), ("xds:///app:9001", ""), ("xds:///app", "by certificates")],
+)
+def test_calls_reach_every_host_and_none_that_was_taken_out(
+    tmp_path: Path, target: str, secured: str
+) -> None:
+    known = certificates(tmp_path) if secured else None
     with answering("app1") as one, answering("app2") as two:
         both = make_bundle(tmp_path / "both", _documents({"app1": one, "app2": two}))
         less = make_bundle(tmp_path / "less", _documents({"app2": two}))
         shutil.copytree(both, tmp_path / "served")
         port = free_port()
-        bootstrap = tmp_path / "grpc.json"
-        printed = subprocess.run(
-            [
-                *(str(_MESHC), "bootstrap", "front1", "--specs", str(tmp_path / "both" / "specs")),
-                *("--mode", "grpc-client", "--server", f"127.0.0.1:{port}", "--plaintext"),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        assert json.loads(printed.stdout)["node"]["id"] == "front1"
-        bootstrap.write_bytes(printed.stdout)
+        bootstrap = _bootstrap(tmp_path, port, known=known)
 
         async def run() -> None:
-            async with served(tmp_path / "served", port=port) as server:
+            tls = known.tls if known else None
+            async with served(tmp_path / "served", port=port, tls=tls) as server:
                 with _caller(target, bootstrap) as program:
                     found: set[str] = set()
                     for _ in range(_CALLS):
@@ -109,6 +107,58 @@ def test_calls_reach_every_host_and_none_that_was_taken_out(tmp_path: Path, targ
                     )
 
         asyncio.run(run())
+
+
+def _bootstrap(folder: Path, *ports: int, known: Certificates | None) -> Path:
+    """Let meshc print what the program starts with; without certificates in plaintext."""
+    secured = ["--tls-directory", str(known.node_folder)] if known else ["--plaintext"]
+    servers = [word for port in ports for word in ("--server", f"127.0.0.1:{port}")]
+    printed = subprocess.run(
+        [
+            *(str(_MESHC), "bootstrap", "front1", "--specs", str(folder / "both" / "specs")),
+            *("--mode", "grpc-client", *servers, *secured),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads(printed.stdout)["node"]["id"] == "front1"
+    bootstrap = folder / "grpc.json"
+    bootstrap.write_bytes(printed.stdout)
+    return bootstrap
+
+
+@pytest.mark.parametrize(
+    ("alternative", "node"), [("IP:127.0.0.2", "front1"), ("IP:127.0.0.1", "other1")]
+)
+def test_a_server_with_another_name_or_a_node_with_another_certificate_gives_nothing(
+    tmp_path: Path, alternative: str, node: str
+) -> None:
+    known = certificates(tmp_path, alternative, node=node)
+    with answering("app1") as one:
+        bundle = make_bundle(tmp_path / "both", _documents({"app1": one}))
+        port = free_port()
+        bootstrap = _bootstrap(tmp_path, port, known=known)
+
+        async def run() -> str:
+            async with served(bundle, port=port, tls=known.tls):
+                with _caller("xds:///app", bootstrap, seconds=2) as program:
+                    return await asyncio.to_thread(_ask, program)
+
+        assert asyncio.run(run()).startswith("error")
+
+
+def test_a_program_goes_to_the_next_server_where_the_first_is_away(tmp_path: Path) -> None:
+    with answering("app1") as one:
+        bundle = make_bundle(tmp_path / "both", _documents({"app1": one}))
+        away, port = free_port(), free_port()
+        bootstrap = _bootstrap(tmp_path, away, port, known=None)
+
+        async def run() -> str:
+            async with served(bundle, port=port):
+                with _caller("xds:///app", bootstrap) as program:
+                    return await asyncio.to_thread(_ask, program)
+
+        assert asyncio.run(run()) == "app1"
 
 
 def test_dependencies_that_speak_http_are_found_by_name_and_others_are_not(tmp_path: Path) -> None:
@@ -146,9 +196,7 @@ def test_an_envoy_gets_none_of_this(tmp_path: Path) -> None:
             for agent in ("envoy", "gRPC C-core Linux"):
                 call = client.stream("front1")
                 await call.ask(
-                    LISTENER,
-                    resource_names=["*"],
-                    node={"id": "front1", "user_agent_name": agent},
+                    LISTENER, resource_names=["*"], node={"id": "front1", "user_agent_name": agent}
                 )
                 counts[agent] = len((await call.answer()).resources)
                 call.cancel()
