@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,7 @@ class Serving:
         self.facts.loaded = time.time()
         self.facts.switches += 1
         new.settle()
+        await asyncio.to_thread(_return_memory)
         return True
 
     async def _prepared(self, old: NodeBundles, new: NodeBundles) -> set[str]:
@@ -229,9 +231,15 @@ class Serving:
 
 
 def _reason(error: Exception) -> str:
-    """Say what was in the way."""
+    """Say what was in the way, and what to do."""
     if isinstance(error, MeshcError):
-        return error.message
+        return f"{error.message}; {error.hint}" if error.hint else error.message
     if isinstance(error, OSError):
         return str(error)
     return f"a mistake of meshc itself: {type(error).__name__}: {error}"
+
+
+def _return_memory() -> None:
+    """Give back what a switch took for a moment, where the C library would keep it."""
+    with contextlib.suppress(AttributeError):  # others than glibc give it back by themselves
+        ctypes.CDLL(None).malloc_trim(0)

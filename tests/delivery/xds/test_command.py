@@ -59,7 +59,7 @@ def test_status_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(
 ) -> None:
     well = _asked(server)
     nobody = _asked(server, "--node", "front1")
-    (server.folder / "out/manifest.json").write_text("{")
+    (server.folder / "out/manifest.json").unlink()
     server.process.send_signal(signal.SIGHUP)
     until(lambda: bool(server.status()["problem"]), "a look at the source")
     bad = _asked(server, "--json")
@@ -68,7 +68,9 @@ def test_status_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(
     assert nobody.returncode == 1
     assert nobody.stdout.startswith("NOT CONNECTED: front1\n")
     assert bad.returncode == 1
-    assert json.loads(bad.stdout)["ok"] is False
+    said = json.loads(bad.stdout)
+    assert said["ok"] is False
+    assert said["problem"].endswith('manifest.json" is missing; build first: meshc build')
 
 
 def test_status_ends_with_3_where_no_server_answers(server: ServeProcess) -> None:
