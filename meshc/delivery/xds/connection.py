@@ -64,11 +64,15 @@ class Connections:
 
 
 class _Few(list[Any]):
-    """The one or two values of a setting; the deque that h2 has for them has room for 64."""
+    """Values of a setting, or headers that are remembered: few, and a deque has room for 64."""
 
     def popleft(self) -> Any:
         """Take the oldest."""
         return self.pop(0)
+
+    def appendleft(self, value: Any) -> None:
+        """Put one before all others."""
+        self.insert(0, value)
 
 
 class LimitedProtocol(H2Protocol):
@@ -98,16 +102,23 @@ class LimitedProtocol(H2Protocol):
             }
         )
         h2.decoder.max_header_list_size = self._limits.metadata
-        for settings in (h2.local_settings, h2.remote_settings):
-            # A fifth of what a connection costs at rest.
-            few: Any = {key: _Few(values) for key, values in settings._settings.items()}  # noqa: SLF001
-            settings._settings = few  # noqa: SLF001
+        self._make_small()
         self.connection.flush()
         loop = asyncio.get_running_loop()
         self._timers = [
             loop.call_later(self._limits.first_request, self._expect_request),
             loop.call_later(self._limits.age, self._retire),
         ]
+
+    def _make_small(self) -> None:
+        """Replace what a connection at rest hardly uses; it is a quarter of its memory."""
+        h2 = self.connection._connection  # noqa: SLF001, the same
+        for settings in (h2.local_settings, h2.remote_settings):
+            few: Any = {key: _Few(values) for key, values in settings._settings.items()}  # noqa: SLF001
+            settings._settings = few  # noqa: SLF001
+        for coder in (h2.encoder, h2.decoder):
+            table: Any = coder.header_table
+            table.dynamic_entries = _Few(table.dynamic_entries)
 
     def data_received(self, data: bytes) -> None:
         """Take frames in, as long as they are not too many of the costly kinds."""
