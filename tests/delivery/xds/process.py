@@ -79,10 +79,11 @@ def serve_command(folder: Path, port: int, *more: str) -> list[str]:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, *more: str, environment: Mapping[str, str] | None = None
+    folder: Path, *more: str, port: int = 0, environment: Mapping[str, str] | None = None
 ) -> Iterator[ServeProcess]:
-    """Serve ``folder/out`` until the block ends."""
-    port = free_port()
+    """Serve ``folder/out`` until the block ends; without a port, on a free one."""
+    port = port or free_port()
+    (folder / "notify").unlink(missing_ok=True)  # of one that was killed
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
         notes.bind(f"{folder}/notify")
         notes.settimeout(0)
