@@ -139,17 +139,18 @@ def envoy_on(
     folder: Path,
     bundle: Path,
     admin: tuple[str, int],
-    *ports: int,
+    *places: int | tuple[str, int],
     subscribing: Subscribing,
     credentials: Credentials | None = None,
+    gets_listeners: bool = True,
 ) -> Iterator[EnvoyAdmin]:
-    """Run the Envoy of `front1` on the servers at these ports."""
+    """Run the Envoy of `front1` on the servers at these ports, of 127.0.0.1 unless it is said."""
     folder.mkdir()
     bootstrap = json.loads((bundle / "nodes/front1/bootstrap.json").read_text())
-    servers = [("127.0.0.1", port) for port in ports]
+    servers = [one if isinstance(one, tuple) else ("127.0.0.1", one) for one in places]
     found = grpc_bootstrap(bootstrap, servers, subscribing=subscribing, credentials=credentials)
     (folder / "bootstrap.json").write_text(json.dumps(found))
-    with running_envoy(folder, admin, DRAIN_S) as asked:
+    with running_envoy(folder, admin, DRAIN_S, gets_listeners=gets_listeners) as asked:
         yield asked
 
 
