@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 
 from meshc.delivery.log import Log
+from meshc.delivery.xds.handover import read
 from meshc.delivery.xds.main import run
 from meshc.diagnostics.errors import MeshcError
 
@@ -14,7 +14,7 @@ _WORLD = 3
 
 def main() -> int:
     """Serve with the settings that come from standard input, until it ends or a signal comes."""
-    name, settings = pickle.load(sys.stdin.buffer)  # noqa: S301, it comes from the parent
+    name, settings = read(sys.stdin.buffer)
     try:
         return run(settings, worker=name)
     except MeshcError as error:

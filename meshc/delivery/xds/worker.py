@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-import pickle
 import signal
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from meshc.delivery.xds.handover import written
 from meshc.delivery.xds.settings import Address
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Worker:
         self.said = "is starting"
         """How it is, where it does not serve."""
         control = Address(str(folder / f"{number}.sock"))
-        self._settings = pickle.dumps((self.name, replace(settings, control=control, workers=1)))
+        self._settings = written(self.name, replace(settings, control=control, workers=1))
         self._socket = control.host
         self._journal = journal
         self._process: asyncio.subprocess.Process | None = None

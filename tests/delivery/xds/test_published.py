@@ -352,8 +352,9 @@ def test_a_consul_that_is_away_or_emptied_takes_nothing_from_anybody(
 
 
 @pytest.mark.consul
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_command_serves_a_mesh_from_consul(
-    consul_dev: ConsulServer, client: ConsulClient, builds: dict[str, Path]
+    consul_dev: ConsulServer, client: ConsulClient, builds: dict[str, Path], workers: str
 ) -> None:
     _publish(builds["small"], ConsulPlace(client, _MESH))
     control = f"127.0.0.1:{free_port()}"
@@ -362,6 +363,7 @@ def test_the_command_serves_a_mesh_from_consul(
         [
             *(sys.executable, "-m", "meshc", "serve", "--plaintext", "--source", source),
             *("--listen", f"127.0.0.1:{free_port()}", "--control", control),
+            *("--workers", workers),
         ],
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -371,7 +373,7 @@ def test_the_command_serves_a_mesh_from_consul(
             def is_up() -> bool:
                 with contextlib.suppress(DeliveryError):
                     found.update(ask_status(address(control)))
-                return bool(found)
+                return bool(found.get("generation"))
 
             until(is_up, "a server")
             assert found["mesh"] == _MESH

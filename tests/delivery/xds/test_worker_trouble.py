@@ -12,11 +12,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from meshc.consul.secret import Secret
+from meshc.consul.settings import ConsulSettings
 from meshc.delivery.log import Log
-from meshc.delivery.xds import worker, workers
+from meshc.delivery.xds import handover, worker, workers
 from meshc.delivery.xds.merged import merged
 from meshc.delivery.xds.render import render, verdict
 from meshc.delivery.xds.settings import ServeSettings, address
+from meshc.delivery.xds.tls import TlsFiles
 from meshc.delivery.xds.worker import Worker
 from meshc.delivery.xds.workers import Workers
 from tests.delivery.xds.meshes import make_bundle
@@ -124,6 +127,22 @@ def test_where_there_is_no_room_for_a_process_that_is_tried_again(
     lines = _play(tmp_path, scene)
 
     assert sum("No such file or directory" in line for line in lines) >= 1
+
+
+def test_a_worker_is_told_everything_the_token_for_consul_too(tmp_path: Path) -> None:
+    settings = ServeSettings(
+        source="consul:///shop",
+        listen=address("127.0.0.1:1"),
+        tls=TlsFiles(certificate=tmp_path / "c", key=tmp_path / "k", client_ca=tmp_path / "a"),
+        consul=ConsulSettings(token=Secret("word")),
+        workers=2,
+    )
+
+    name, told = handover.read(io.BytesIO(handover.written("1", settings)))
+
+    assert (name, told) == ("1", settings)
+    assert told.consul is not None
+    assert told.consul.token.reveal() == "word"
 
 
 def test_systemd_is_told_while_all_is_well_and_not_while_one_hangs(
