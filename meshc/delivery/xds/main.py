@@ -12,7 +12,7 @@ from meshc.delivery.log import Log
 from meshc.delivery.notify import notify
 from meshc.delivery.xds.control import ServerPages, serve_control
 from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.reporting import Reporter
+from meshc.delivery.xds.reporting import Reporter, serving_on
 from meshc.delivery.xds.run import Serving
 from meshc.delivery.xds.source import open_source
 from meshc.proto import known_versions, load_schema
@@ -65,7 +65,7 @@ async def _serve(settings: ServeSettings, worker: str) -> int:
         generation=None if bundles is None else bundles.generation[:12],
         tls=settings.tls is not None,
     )
-    notify(READY="1", STATUS=f"serving on {settings.listen}")
+    notify(READY="1", STATUS=serving_on(settings))
     watcher = asyncio.create_task(Reporter(serving, journal).run())
     await ended.wait()
     notify(STOPPING="1")

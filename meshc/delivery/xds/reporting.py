@@ -12,6 +12,7 @@ from meshc.delivery.xds.types import SHORT_NAMES
 if TYPE_CHECKING:
     from meshc.delivery.log import Log
     from meshc.delivery.xds.run import Facts, Serving
+    from meshc.delivery.xds.settings import ServeSettings
     from meshc.delivery.xds.types import TypeUrl
 
 _LOOK_S = 1.0
@@ -52,11 +53,17 @@ class Reporter:
         bundles = self._serving.bundles
         if switches != before[0] and bundles is not None:
             self._journal.info("switched", generation=bundles.generation[:12])
-        if problem and problem != before[1]:
-            self._journal.warn("source", problem=problem)
-        if certificates and certificates != before[2]:
-            self._journal.warn("certificates", problem=certificates)
+        self._tell("source", before[1], problem)
+        self._tell("certificates", before[2], certificates)
+        if (problem, certificates) != before[1:]:
+            notify(STATUS=problem or certificates or serving_on(self._serving.settings))
         self._look_for_refusals()
+
+    def _tell(self, event: str, before: str, problem: str) -> None:
+        if problem and problem != before:
+            self._journal.warn(event, problem=problem)
+        elif before and not problem:
+            self._journal.info(f"{event} well again")
 
     def _look_for_refusals(self) -> None:
         found = {
@@ -74,3 +81,8 @@ class Reporter:
 
 def _shown(facts: Facts) -> tuple[int, str, str]:
     return facts.switches, facts.problem, facts.certificate_problem
+
+
+def serving_on(settings: ServeSettings) -> str:
+    """Say where a server serves, for whoever asks systemd."""
+    return f"serving on {settings.listen}"

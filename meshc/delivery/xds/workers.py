@@ -37,6 +37,11 @@ class Workers:
         self._all = all_of
         self._settings = settings
 
+    @property
+    def serving_on(self) -> str:
+        """Where they serve, for whoever asks systemd."""
+        return f"{len(self._all)} workers serve on {self._settings.listen}"
+
     async def start(self) -> int | None:
         """Start one, which finds out whether it can be done, and then the others.
 
@@ -149,7 +154,7 @@ async def _until_ended(
         journal.error("a worker cannot serve", code=code)
         return code
     journal.info("all workers serve", listen=str(settings.listen), workers=settings.workers)
-    notify(READY="1", STATUS=f"{settings.workers} workers serve on {settings.listen}")
+    notify(READY="1", STATUS=workers.serving_on)
     tasks: set[asyncio.Task[Any]] = {
         asyncio.create_task(workers.keep()),
         asyncio.create_task(_tell(workers)),
@@ -165,9 +170,14 @@ async def _until_ended(
 
 
 async def _tell(workers: Workers) -> None:
-    """Tell systemd that all is well, as long as it is."""
+    """Tell systemd that all is well, as long as it is, and otherwise what is not."""
     interval = min(_LOOK_S, watchdog_interval_s() or _LOOK_S)
+    said = ""
     while True:
         await asyncio.sleep(interval)
-        if not workers.trouble():
+        trouble = workers.trouble()
+        if not trouble:
             notify(WATCHDOG="1")
+        if trouble != said:
+            notify(STATUS=trouble or workers.serving_on)
+            said = trouble

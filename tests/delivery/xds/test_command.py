@@ -38,6 +38,11 @@ def _asked(server: ServeProcess, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
+def _states(server: ServeProcess) -> list[str]:
+    server.heard()
+    return [one for one in server.said if one.startswith("STATUS=")]
+
+
 def test_a_server_that_stands_still_is_not_said_to_be_alive(server: ServeProcess) -> None:
     until(lambda: "WATCHDOG=1" in server.heard(), "WATCHDOG=1")
 
@@ -59,15 +64,23 @@ def test_status_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(
 ) -> None:
     well = _asked(server)
     nobody = _asked(server, "--node", "front1")
-    (server.folder / "out/manifest.json").unlink()
+    (server.folder / "out/manifest.json").rename(server.folder / "moved.json")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: bool(server.status()["problem"]), "a look at the source")
     bad = _asked(server, "--json")
+    (server.folder / "moved.json").rename(server.folder / "out/manifest.json")
+    server.process.send_signal(signal.SIGHUP)
+    log = server.folder / "log"
+    until(lambda: 'event="source well again"' in log.read_text(), "a line about it")
 
     assert (well.returncode, well.stdout.splitlines()[0][:15]) == (0, "OK: generation ")
     assert nobody.returncode == 1
     assert nobody.stdout.startswith("NOT CONNECTED: front1\n")
     assert bad.returncode == 1
+    until(lambda: len(_states(server)) == 3, "what systemd is told")
+    first, then, last = _states(server)
+    assert first == last == f"STATUS=serving on 127.0.0.1:{server.port}"
+    assert 'manifest.json" is missing' in then
     said = json.loads(bad.stdout)
     assert said["ok"] is False
     assert said["problem"].endswith('manifest.json" is missing; build first: meshc build')

@@ -155,7 +155,7 @@ def test_systemd_is_told_while_all_is_well_and_not_while_one_hangs(
 
     async def for_a_while(*states: str) -> None:
         for one, state in zip(both, states, strict=True):
-            one.state = state
+            one.state, one.said = state, "does not answer"
         telling = asyncio.create_task(workers._tell(Workers(both, settings)))
         await asyncio.sleep(0.3)
         telling.cancel()
@@ -165,7 +165,7 @@ def test_systemd_is_told_while_all_is_well_and_not_while_one_hangs(
         found = set()
         with contextlib.suppress(BlockingIOError):
             while True:
-                found.add(notes.recv(64))
+                found.add(notes.recv(256))
         return found
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
@@ -173,8 +173,8 @@ def test_systemd_is_told_while_all_is_well_and_not_while_one_hangs(
         notes.settimeout(0)
         assert heard("serving", "serving") == {b"WATCHDOG=1"}
         assert heard("serving", "ended") == {b"WATCHDOG=1"}
-        assert heard("serving", "silent") == set()
-        assert heard("ended", "starting") == set()
+        assert heard("serving", "silent") == {b"STATUS=worker 2 does not answer"}
+        assert heard("ended", "starting") == {b"STATUS=no worker serves"}
 
 
 def _said(**facts: Any) -> dict[str, Any]:
