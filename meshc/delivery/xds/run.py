@@ -155,6 +155,7 @@ class Serving:
         if new is None:
             return False
         concerned = await self._prepared(old, new)
+        self.facts.problem = ""
         began = time.monotonic()
         await self.hub.switch(new, concerned)
         self.facts.switch_s = time.monotonic() - began
