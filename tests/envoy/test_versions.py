@@ -11,7 +11,7 @@ from meshc.delivery.xds.bootstrap import Credentials, Subscribing, grpc_bootstra
 from meshc.proto.extract import extract_descriptors
 from meshc.proto.schema import unpack_schema
 from tests.case import CASES, all_cases
-from tests.envoy.test_live import resources_in
+from tests.envoy.checks import resources_in
 from tests.envoy.versions import VERSIONS, envoy_or_skip
 
 if TYPE_CHECKING:

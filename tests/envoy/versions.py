@@ -6,18 +6,24 @@
 # ruff: noqa: T201, this is a program
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from meshc.diagnostics import MeshcError
 from meshc.proto.extract import envoy_version
+from meshc.validate.find_envoy import find_envoy
 from tests.tools.from_source import TOOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VERSIONS = (
     *("1.36.2", "1.36.3", "1.36.4", "1.37.0", "1.38.2", "1.38.3"),
@@ -28,12 +34,24 @@ _MEMBER = "envoy/_bin/envoy"
 
 
 def folder_of(version: str) -> Path:
-    """The folder of one version: before everything else on a PATH, its Envoy is the one found."""
+    """The folder of one version's program."""
     return TOOLS / f"envoy-{version}"
 
 
 def program_of(version: str) -> Path:
     return folder_of(version) / "envoy"
+
+
+@contextlib.contextmanager
+def on_path(version: str) -> Iterator[None]:
+    """Let the Envoy of a version be the one that meshc and the tests find."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder_of(version)}{os.pathsep}{before}"
+    try:
+        assert find_envoy("auto") == program_of(version)
+        yield
+    finally:
+        os.environ["PATH"] = before
 
 
 def envoy_or_skip(version: str) -> Path:

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.xds.bootstrap import Credentials, Subscribing, grpc_bootstrap
 from meshc.delivery.xds.settings import address
 from meshc.delivery.xds.status import describe
-from tests.delivery.live import free_ports, get, running_envoy, until
+from tests.delivery.live import Load, free_ports, get, running_envoy, until, upstream
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, free_port, served
 
@@ -202,3 +204,43 @@ def relative_to(folder: Path, bundle: Path) -> Path:
     documents = {path.stem: path.read_text() for path in specs.glob("*.yaml")}
     documents["mesh"] += 'xdsDirectory: "."\n'
     return make_bundle(folder / "relative", documents)
+
+
+def walk(folder: Path, subscribing: Subscribing, *, requests: int) -> Counter[str]:
+    """Make one change of each kind under a load; returns the answers, ``one`` or ``two``.
+
+    Each change is waited for until all is acknowledged, and for so many requests more.
+    """
+    mesh = Mesh(folder)
+    answers: Counter[str] = Counter()
+    with upstream(HOST, "one") as one, upstream(HOST, "two") as two:
+        states = {
+            "start": mesh.build([one]),
+            "endpoint added": mesh.build([one, two]),
+            "endpoint removed": mesh.build([two]),
+            "route changed": mesh.build([two], policy=", timeouts: {request: 7s}"),
+            "dependency added": mesh.build([two], other=one),
+            "cluster renamed": mesh.build([one], name="renamed", other=two),
+            "dependency removed": mesh.build([one], name="renamed"),
+            "all back": mesh.build([one]),
+        }
+        shutil.copytree(states["start"], folder / "served")
+        with (
+            server_of(folder / "served") as running,
+            envoy_on(
+                folder / "envoy",
+                states["start"],
+                mesh.admin,
+                running.port(subscribing),
+                subscribing=subscribing,
+            ),
+        ):
+            until(lambda: ask_once(mesh) == "one", "the first answer")
+            with Load(mesh.entrance, answers) as load:
+                for name, bundle in states.items():
+                    if name != "start":
+                        running.put(bundle)
+                    running.until_settled(generation_of(bundle))
+                    load.more(requests)
+                    assert set(answers) <= {"one", "two"}, (name, answers)
+    return answers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from tests.delivery.xds.live import (
     ask_once,
     configured,
     envoy_on,
-    generation_of,
     relative_to,
     server_of,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -35,39 +34,8 @@ _RUN = 12
 
 @pytest.mark.parametrize("subscribing", [Subscribing.ADS, Subscribing.DELTA_ADS])
 def test_no_request_fails_over_any_kind_of_change(tmp_path: Path, subscribing: Subscribing) -> None:
-    mesh = Mesh(tmp_path)
-    answers: Counter[str] = Counter()
-    with upstream(HOST, "one") as one, upstream(HOST, "two") as two:
-        states = {
-            "start": mesh.build([one]),
-            "endpoint added": mesh.build([one, two]),
-            "endpoint removed": mesh.build([two]),
-            "route changed": mesh.build([two], policy=", timeouts: {request: 7s}"),
-            "dependency added": mesh.build([two], other=one),
-            "cluster renamed": mesh.build([one], name="renamed", other=two),
-            "dependency removed": mesh.build([one], name="renamed"),
-            "all back": mesh.build([one]),
-        }
-        served_folder = tmp_path / "served"
-        shutil.copytree(states["start"], served_folder)
-        with (
-            server_of(served_folder) as running,
-            envoy_on(
-                tmp_path / "envoy",
-                states["start"],
-                mesh.admin,
-                running.server.port,
-                subscribing=subscribing,
-            ),
-        ):
-            until(lambda: ask_once(mesh) == "one", "the first answer")
-            with Load(mesh.entrance, answers) as load:
-                for name, bundle in states.items():
-                    if name != "start":
-                        running.put(bundle)
-                    running.until_settled(generation_of(bundle))
-                    load.more(60)
-                    assert set(answers) <= {"one", "two"}, (name, answers)
+    answers = walk(tmp_path, subscribing, requests=60)
+
     assert set(answers) == {"one", "two"}
     assert answers.total() >= 8 * 60
 

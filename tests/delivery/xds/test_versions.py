@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from meshc.delivery.xds.bootstrap import Subscribing
-from meshc.validate.find_envoy import find_envoy
 from tests.delivery.live import upstream
 from tests.delivery.xds.answering import answering
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.features import Features
 from tests.delivery.xds.taking import from_server, on_files
-from tests.envoy.versions import VERSIONS, envoy_or_skip, folder_of
+from tests.envoy.versions import VERSIONS, envoy_or_skip, on_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +30,11 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.mark.parametrize("number", range(len(VERSIONS)), ids=VERSIONS)
 def test_files_and_what_is_served_are_taken_and_give_the_same(
-    number: int, tmp_path: Path, known: Certificates, monkeypatch: pytest.MonkeyPatch
+    number: int, tmp_path: Path, known: Certificates
 ) -> None:
-    program = envoy_or_skip(VERSIONS[number])
-    monkeypatch.setenv("PATH", f"{folder_of(VERSIONS[number])}{os.pathsep}{os.environ['PATH']}")
-    assert find_envoy("auto") == program
+    envoy_or_skip(VERSIONS[number])
     with (
+        on_path(VERSIONS[number]),
         upstream("127.0.0.1", "one") as one,
         upstream("127.0.0.1", "two") as two,
         answering("rpc") as rpc,
