@@ -51,13 +51,13 @@ class ClientStatus:
         }
 
     async def _answer(self, grpc: Any) -> None:
-        async for _ in messages(grpc, self._limits.message):
+        async for _ in messages(grpc, self._limits):
             await grpc.send_message(self._described(grpc.peer))
             return
         raise GRPCError(Status.INVALID_ARGUMENT, "a request is missing")
 
     async def _answer_all(self, grpc: Any) -> None:
-        async for _ in messages(grpc, self._limits.message):
+        async for _ in messages(grpc, self._limits):
             await grpc.send_message(self._described(grpc.peer))
 
     def _described(self, peer: Any) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import ssl
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
@@ -15,7 +18,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from meshc.delivery.xds.limits import Allowance
+from meshc.delivery.xds.limits import Allowance, FrameCounter, descriptors
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport, TimerHandle
@@ -51,9 +54,33 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.most = min(limits.connections, descriptors())
         self.open: set[LimitedProtocol] = set()
+        self._of_one: Counter[str] = Counter()
         self.turned_away = 0
         """Connections that were closed because they broke a limit."""
+
+    def take(self, one: LimitedProtocol, address: str) -> str:
+        """Take a connection in; say why there is no room for it, "" where there is."""
+        self.open.add(one)
+        self._of_one[address] += 1
+        if len(self.open) > self.most:
+            return "too many connections"
+        if self._of_one[address] > self.limits.connections_of_one:
+            return "too many connections from one address"
+        return ""
+
+    def leave(self, one: LimitedProtocol, address: str) -> None:
+        """Forget a connection."""
+        self.open.discard(one)
+        self._of_one[address] -= 1
+        if not self._of_one[address]:
+            del self._of_one[address]
+
+    def close_expired(self, now: float) -> None:
+        """Close the connections whose clients' certificates have come to their end."""
+        for one in [one for one in self.open if one.expires_at <= now]:
+            one.end("the certificate has expired")
 
     def close_where(self, is_unwanted: Callable[[Any], bool]) -> int:
         """Close the connections whose peers are not wanted any more; return how many."""
@@ -84,15 +111,25 @@ class LimitedProtocol(H2Protocol):
         self._all = all_of
         self._limits = limits
         self._allowance = Allowance(limits.frames_a_second)
+        self._frames = FrameCounter()
+        self._any_frames = Allowance(limits.any_frames_a_second)
+        self._address = ""
+        self.expires_at = math.inf
+        """When the client's certificate comes to its end, in seconds of the clock."""
         self._timers: list[TimerHandle] = []
         self._has_asked = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin, unless there are too many already."""
         super().connection_made(transport)
-        self._all.open.add(self)
-        if len(self._all.open) > self._limits.connections:
-            self.end("too many connections")
+        peer = self.connection.get_peer()
+        found = peer.addr()
+        self._address = str(found[0]) if found else ""
+        certificate = peer.cert()
+        if certificate:
+            self.expires_at = ssl.cert_time_to_seconds(certificate["notAfter"])
+        if reason := self._all.take(self, self._address):
+            self.end(reason)
             return
         h2 = self.connection._connection  # noqa: SLF001, grpclib has no setting for these two
         h2.update_settings(
@@ -124,6 +161,9 @@ class LimitedProtocol(H2Protocol):
         """Take frames in, as long as they are not too many of the costly kinds."""
         if not hasattr(self.processor, "processors"):
             return  # closed, and this was on its way
+        if not self._any_frames.take(self._frames.take(data)):
+            self.end("too many frames")
+            return
         try:
             events = self.connection.feed(data)
         except (ProtocolError, ValueError, KeyError) as error:
@@ -149,7 +189,7 @@ class LimitedProtocol(H2Protocol):
         """Forget the connection."""
         for timer in self._timers:
             timer.cancel()
-        self._all.open.discard(self)
+        self._all.leave(self, self._address)
         super().connection_lost(exc)
 
     def end(self, reason: str) -> None:
@@ -179,26 +219,34 @@ class LimitedProtocol(H2Protocol):
         )
 
 
-async def messages(grpc: Any, limit: int) -> AsyncIterator[bytes]:
+async def messages(grpc: Any, limits: Limits) -> AsyncIterator[bytes]:
     """Yield the messages of a stream.
 
     Raises:
-        GRPCError: one is larger than the limit, compressed, or cut off.
+        GRPCError: one is larger than the limit, compressed, cut off, or too long in coming.
     """
     stream = grpc._stream  # noqa: SLF001, grpclib reads a message whole, however large it says it is
+    is_first = True
     while True:
         try:
-            prefix = await stream.recv_data(_PREFIX.size)
-            if not prefix:
-                return
-            is_compressed, size = _PREFIX.unpack(prefix)
-            if is_compressed:
-                raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not accepted")
-            if size > limit:
-                raise GRPCError(
-                    Status.RESOURCE_EXHAUSTED, f"a request of {size} bytes; {limit} are accepted"
-                )
-            data = await stream.recv_data(size)
+            async with asyncio.timeout(limits.first_request if is_first else None) as patience:
+                prefix = await stream.recv_data(_PREFIX.size)
+                if not prefix:
+                    return
+                is_compressed, size = _PREFIX.unpack(prefix)
+                if is_compressed:
+                    raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not accepted")
+                if size > limits.message:
+                    raise GRPCError(
+                        Status.RESOURCE_EXHAUSTED,
+                        f"a request of {size} bytes; {limits.message} are accepted",
+                    )
+                # What has begun to come has to end.
+                patience.reschedule(asyncio.get_running_loop().time() + limits.first_request)
+                data = await stream.recv_data(size)
         except AssertionError as error:
             raise GRPCError(Status.INVALID_ARGUMENT, "a request is cut off") from error
+        except TimeoutError as error:
+            raise GRPCError(Status.DEADLINE_EXCEEDED, "a request is too long in coming") from error
+        is_first = False
         yield data

@@ -55,7 +55,7 @@ class Health:
             await asyncio.sleep(_LOOK_S)
 
     async def _asked(self, grpc: Any) -> str:
-        async for data in messages(grpc, self._limits.message):
+        async for data in messages(grpc, self._limits):
             try:
                 return read_texts(data).get(1, "")
             except WireError as error:

@@ -6,8 +6,15 @@ about 30 KiB, its pings are 30 s apart, and it opens one or seven streams.
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from dataclasses import dataclass
+
+_PREFACE, _FRAME_HEAD = 24, 9
+"""What a connection begins with, and a frame: bytes."""
+_SPARE = 64
+"""Descriptors for files, for whoever asks how the server is, and for the server itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +28,31 @@ class Limits:
     streams: int = 128
     """Open at once on one connection: an Envoy without ADS has one for each dependency."""
     connections: int = 12_000
+    """All together, as far as there are file descriptors for them."""
+    connections_of_one: int = 2_000
+    """From one address: that of a translator of addresses may stand for many hosts."""
+    types: int = 32
+    """Different types on one stream; there are a dozen, and each is remembered."""
+    names: int = 50_000
+    """Names that one stream asks for; a node with 2,000 dependencies has 6,000."""
     first_request: float = 5.0
-    """From the connection, TLS included, to its first request."""
+    """From the connection, TLS included, to its first request, and from there to its end."""
     handshake: float = 5.0
     age: float = 1_800.0
     """A connection that is older is asked to come again, and closed a little later."""
     age_grace: float = 30.0
     frames_a_second: int = 50
     """Resets, pings, settings and new streams together, above a burst of ten times as many."""
+    any_frames_a_second: int = 1_000
+    """Frames of all kinds, likewise; an Envoy that starts with 2,000 dependencies sends 100."""
     ping_every: float = 30.0
     ping_answer: float = 10.0
+
+
+def descriptors() -> int:
+    """Return how many connections this process has file descriptors for, with some left over."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else max(1, most - _SPARE)
 
 
 class Allowance:
@@ -49,3 +71,28 @@ class Allowance:
         self._left = min(self._most, self._left + (now - self._at) * self._rate) - number
         self._at = now
         return self._left >= 0
+
+
+class FrameCounter:
+    """Counts the HTTP/2 frames of a connection as they come, also those that h2 passes over."""
+
+    __slots__ = ("_head", "_skip")
+
+    def __init__(self) -> None:
+        self._skip = _PREFACE
+        self._head = b""
+
+    def take(self, data: bytes) -> int:
+        """Return how many frames begin in what has come."""
+        at, self._skip = self._skip, 0
+        if self._head:
+            data, self._head = self._head + data, b""
+        count = 0
+        while at + _FRAME_HEAD <= len(data):
+            count += 1
+            at += _FRAME_HEAD + int.from_bytes(data[at : at + 3], "big")
+        if at > len(data):
+            self._skip = at - len(data)
+        else:
+            self._head = data[at:]
+        return count

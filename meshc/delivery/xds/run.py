@@ -186,6 +186,7 @@ class Serving:
         while self.settings.tls is not None:
             await asyncio.sleep(_CERTIFICATES_S)
             try:
+                self.server.connections.close_expired(time.time())
                 if self.settings.tls.state() != self._tls_state:
                     await self._listen()
                 self._read_withdrawn()

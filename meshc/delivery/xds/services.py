@@ -25,7 +25,7 @@ from meshc.delivery.xds.types import (
     SECRET,
     TypeUrl,
 )
-from meshc.delivery.xds.wire import WireError, read_delta_request, read_request
+from meshc.delivery.xds.wire import DeltaRequest, WireError, read_delta_request, read_request
 from meshc.diagnostics.errors import MeshcError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.hub import Hub
     from meshc.delivery.xds.limits import Limits
     from meshc.delivery.xds.snapshot import Snapshot
-    from meshc.delivery.xds.wire import DeltaRequest, Request
+    from meshc.delivery.xds.wire import Request
 
 _AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _SINGLE: Mapping[str, tuple[str, TypeUrl]] = {
@@ -106,7 +106,7 @@ class Discovery:
         read = read_delta_request if is_delta else read_request
         connected: Connected | None = None
         try:
-            async for data in messages(grpc, self._limits.message):
+            async for data in messages(grpc, self._limits):
                 try:
                     request = read(data)
                     if connected is None:
@@ -115,6 +115,7 @@ class Discovery:
                         raise GRPCError(
                             Status.INVALID_ARGUMENT, "the node of a stream cannot change"
                         )
+                    self._check_size(connected.state, request)
                     connected.emit(connected.state.request(request, time.monotonic()))
                 except (WireError, ProtocolError) as error:
                     raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
@@ -128,6 +129,16 @@ class Discovery:
             if connected is not None:
                 connected.close()
                 self._hub.leave(connected)
+
+    def _check_size(self, state: Stream, request: Request | DeltaRequest) -> None:
+        """Refuse what would have to be remembered without end."""
+        known = state.subscriptions
+        if request.type_url not in known and len(known) >= self._limits.types:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many types on one stream")
+        if isinstance(request, DeltaRequest):
+            count = sum(len(one.interest.names) for one in known.values())
+            if count + len(request.subscribe) > self._limits.names:
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many names on one stream")
 
     async def _connect(
         self,
