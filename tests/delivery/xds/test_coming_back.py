@@ -6,6 +6,8 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from meshc.delivery.xds.status import describe
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.conforms("reconnect")
 def test_a_node_that_is_put_back_hears_what_has_changed_meanwhile(tmp_path: Path) -> None:
     whole = make_bundle(tmp_path / "whole")
     rest = make_bundle(tmp_path / "rest", {"app": APP, "store": STORE})

@@ -86,6 +86,7 @@ def test_the_server_says_that_it_does_not_serve_while_nothing_is_loaded(tmp_path
     assert asyncio.run(run()).status == HealthCheckResponse.NOT_SERVING
 
 
+@pytest.mark.conforms("K3")
 def test_nobody_is_told_anything_before_a_bundle_is_loaded(tmp_path: Path) -> None:
     async def run() -> tuple[grpc.StatusCode, str]:
         async with served(make_bundle(tmp_path)) as server, caller(server.port) as client:

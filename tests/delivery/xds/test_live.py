@@ -32,6 +32,7 @@ _RUN = 12
 """Three listeners, three clusters, three route configurations, the endpoints of three."""
 
 
+@pytest.mark.conforms("order", "make-before-break")
 @pytest.mark.parametrize("subscribing", [Subscribing.ADS, Subscribing.DELTA_ADS])
 def test_no_request_fails_over_any_kind_of_change(tmp_path: Path, subscribing: Subscribing) -> None:
     answers = walk(tmp_path, subscribing, requests=60)

@@ -156,6 +156,7 @@ class _Walker:
         return found
 
 
+@pytest.mark.conforms("nack", "make-before-break")
 @pytest.mark.parametrize("is_delta", [False, True], ids=["whole", "delta"])
 def test_every_walk_ends_with_what_is_wanted_or_was_refused(*, is_delta: bool) -> None:
     for seed in range(_WALKS):
@@ -181,6 +182,7 @@ def test_every_walk_ends_with_what_is_wanted_or_was_refused(*, is_delta: bool) -
                 assert set(walker.has[type_url]) == set(wanted), (seed, type_url)
 
 
+@pytest.mark.conforms("nack")
 @pytest.mark.parametrize("is_delta", [False, True], ids=["whole", "delta"])
 def test_a_client_that_refuses_everything_is_left_alone(*, is_delta: bool) -> None:
     for seed in range(_WALKS // 3):

@@ -52,6 +52,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("mesh"))
 
 
+@pytest.mark.conforms("S3", "C2", "G1")
 @pytest.mark.parametrize(
     ("path", "names"),
     [
@@ -75,6 +76,7 @@ def test_each_type_is_answered(bundle: Path, path: str, names: set[str]) -> None
     _play(bundle, scene)
 
 
+@pytest.mark.conforms("C2")
 def test_a_version_that_the_client_has_is_not_sent_again(bundle: Path) -> None:
     def scene(port: int) -> None:
         _, found = _asked(port, _CLUSTERS, _FRONT)
@@ -121,6 +123,7 @@ def test_names_select(bundle: Path) -> None:
     _play(bundle, scene)
 
 
+@pytest.mark.conforms("G1", "C2", "unknown-node")
 @pytest.mark.parametrize(
     ("path", "body", "method", "status"),
     [

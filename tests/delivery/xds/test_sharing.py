@@ -128,6 +128,7 @@ def test_a_change_reads_and_encodes_what_it_changes(
     assert _shared(before[0], after[0]) == {"inbound/front", "outbound/app", "outbound/app@front"}
 
 
+@pytest.mark.conforms("J8")
 def test_what_nobody_holds_is_forgotten(tmp_path: Path) -> None:
     library = Library(load_schema("1.40.0"))
     bundles = DirectorySource(_mesh(tmp_path / "mesh", hosts=2), library).load(None)

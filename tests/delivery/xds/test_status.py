@@ -123,6 +123,7 @@ async def _counted(server: Server) -> None:
         again.cancel()
 
 
+@pytest.mark.conforms("J9", "error-detail")
 def test_responses_and_refusals_are_counted_also_of_streams_that_have_ended(
     tmp_path: Path,
 ) -> None:

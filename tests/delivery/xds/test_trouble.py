@@ -104,6 +104,7 @@ def test_what_is_switched_to_half_is_switched_to_again(
     asyncio.run(play())
 
 
+@pytest.mark.conforms("S11")
 def test_a_stream_that_fails_is_ended_and_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_stream_that_fails_is_ended_and_holds_nobody_up(
     asyncio.run(play())
 
 
+@pytest.mark.conforms("S4")
 def test_a_stream_on_which_nothing_can_be_sent_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

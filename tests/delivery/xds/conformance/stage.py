@@ -169,6 +169,7 @@ class Stage:
 
     hub: Hub
     client: Caller
+    port: int
     drain_s: float = 60.0
     _talks: list[Talk] = field(default_factory=list)
 
@@ -213,15 +214,15 @@ async def _staged(limits: Limits) -> AsyncIterator[Stage]:
     await server.listen(sock, None, handshake_s=limits.handshake)
     try:
         async with caller(port, options={"grpc.max_receive_message_length": -1}) as client:
-            found = Stage(hub, client)
+            found = Stage(hub, client, port)
             try:
                 yield found
             finally:
                 found.end()
     finally:
         server.close()
-        await server.wait_closed()
         server.connections.close_where(lambda _peer: True)
+        await server.wait_closed()
         await until(lambda: not server.connections.open)
 
 
