@@ -11,6 +11,7 @@ from meshc.delivery.materialize import materialize
 from tests.delivery.live import running_envoy, until
 from tests.delivery.xds.features import ANSWERING
 from tests.delivery.xds.live import configured, envoy_on, generation_of, server_of
+from tests.envoy.checks import resources_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +44,13 @@ def on_files(mesh: Features, before: Path, after: Path, folder: Path) -> dict[st
         _until_answered(mesh, "one")
         materialize(DirectoryStore(after).node("front1"), folder)
         _until_answered(mesh, "two")
+        read = {version for version, _ in resources_in(folder)}
+        until(lambda: read <= set(admin.versions().values()), "the versions of all files")
         assert complaints(admin) == {}
         return configured(admin)
 
 
-def from_server(
+def check_served(
     mesh: Features,
     before: Path,
     after: Path,
@@ -55,8 +58,12 @@ def from_server(
     *,
     subscribing: Subscribing,
     known: Certificates,
-) -> dict[str, Any]:
-    """Do the same by way of a server that the Envoy knows by certificates."""
+    expected: dict[str, Any],
+) -> None:
+    """Do the same by way of a server that the Envoy knows by certificates.
+
+    It has to run what is expected in the end.
+    """
     folder.mkdir()
     shutil.copytree(before, folder / "served")
     with (
@@ -75,8 +82,8 @@ def from_server(
         _until_answered(mesh, "two")
         if running.status()["streams"]:  # a client that polls has none
             running.until_settled(generation_of(after))
+        until(lambda: configured(admin) == expected, "what files give")
         assert complaints(admin) == {}
-        return configured(admin)
 
 
 def _until_answered(mesh: Features, name: str) -> None:

@@ -11,7 +11,7 @@ from tests.delivery.live import upstream
 from tests.delivery.xds.answering import answering
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.features import Features
-from tests.delivery.xds.taking import from_server, on_files
+from tests.delivery.xds.taking import check_served, on_files
 from tests.envoy.versions import VERSIONS, envoy_or_skip, on_path
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ def test_files_and_what_is_served_are_taken_and_give_the_same(
         before, after = mesh.build("before", one), mesh.build("after", two)
 
         files = on_files(mesh, before, after, tmp_path / "files")
-        served = from_server(
+        assert len(files) > 2 * len(mesh.ports)
+        check_served(
             mesh,
             before,
             after,
             tmp_path / "server",
             subscribing=_WAYS[number % len(_WAYS)],
             known=known,
+            expected=files,
         )
-
-    assert len(files) > 2 * len(mesh.ports)
-    assert served == files
