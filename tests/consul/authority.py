@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,29 @@ class Authority:
             *("-addext", "basicConstraints=critical,CA:FALSE"),
             *("-addext", "extendedKeyUsage=serverAuth,clientAuth"),
             *("-addext", f"subjectAltName={','.join(alternatives) or 'DNS:nobody.invalid'}"),
+        )
+        return made
+
+    def issue_until(self, ends: float, name: str, *alternatives: str) -> Certificate:
+        """Issue what ends at a time, in seconds of the clock, to which a second is all."""
+        made = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        request, settings = self._folder / f"{name}.csr", self._folder / f"{name}.conf"
+        settings.write_text(
+            f"[ca]\ndefault_ca=own\n[own]\nnew_certs_dir={self._folder}\n"
+            f"database={self._folder}/{name}.db\nrand_serial=yes\ndefault_md=sha256\n"
+            "policy=any\nx509_extensions=extensions\n[any]\ncommonName=supplied\n"
+            "[extensions]\nextendedKeyUsage=clientAuth\n"
+            f"subjectAltName={','.join(alternatives)}\n"
+        )
+        (self._folder / f"{name}.db").touch()
+        _openssl(
+            *("req", *_KEY, "-subj", f"/CN={name}"),
+            *("-keyout", str(made.key), "-out", str(request)),
+        )
+        _openssl(
+            *("ca", "-batch", "-notext", "-config", str(settings), "-in", str(request)),
+            *("-out", str(made.file), "-cert", str(self.file), "-keyfile", str(self._key)),
+            *("-enddate", time.strftime("%Y%m%d%H%M%SZ", time.gmtime(ends))),
         )
         return made
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 
+from meshc.delivery.xds.identity import CertificateGate
+from meshc.delivery.xds.limits import Limits
 from meshc.delivery.xds.settings import ServeSettings, address
 from meshc.delivery.xds.tls import TlsFiles
 from meshc.delivery.xds.types import CLUSTER
 from meshc.diagnostics.errors import SettingsError
 from tests.consul.authority import Authority, Certificate
 from tests.delivery.xds.meshes import make_bundle
+from tests.delivery.xds.raw import raw
 from tests.delivery.xds.served import Server, caller, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from tests.delivery.xds.served import Call
@@ -70,9 +76,9 @@ class _World:
         )
 
     @contextlib.asynccontextmanager
-    async def server(self) -> AsyncIterator[Server]:
+    async def server(self, limits: Limits | None = None) -> AsyncIterator[Server]:
         async with served(
-            self.bundle, tls=self.tls, withdrawn=self.folder / "withdrawn.txt"
+            self.bundle, tls=self.tls, withdrawn=self.folder / "withdrawn.txt", limits=limits
         ) as server:
             yield server
 
@@ -251,6 +257,85 @@ def test_a_withdrawn_client_is_cut_and_stays_out(tmp_path: Path, by: str) -> Non
             kept.cancel()
 
     asyncio.run(run())
+
+
+def test_a_client_whose_certificate_comes_to_its_end_is_cut(world: _World) -> None:
+    ends = time.time() + 4
+    brief = world.nodes_ca.issue_until(ends, "brief", "DNS:front1")
+    lasting = world.nodes_ca.issue("lasting", "DNS:app1")
+
+    async def scene() -> tuple[Answer, float, bool, Answer]:
+        async with (
+            world.server() as server,
+            caller(server.port, world.credentials(brief)) as short,
+            caller(server.port, world.credentials(lasting)) as long,
+        ):
+            cut, kept = short.stream("front1"), long.stream("app1")
+            for call in (cut, kept):
+                await call.ask(CLUSTER)
+                await call.acknowledge(await call.answer())
+            code, _ = await asyncio.wait_for(cut.status(), ends - time.time() + _CUT_S)
+            at = time.time()
+            is_kept = await kept.has_silence()
+            kept.cancel()
+            return code, at, is_kept, await _asked(server.port, "front1", world.credentials(brief))
+
+    code, at, is_kept, later = asyncio.run(scene())
+
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert ends <= at <= ends + _CUT_S
+    assert is_kept
+    assert later is grpc.StatusCode.UNAVAILABLE
+
+
+def test_handshakes_that_do_not_end_are_cut_and_others_are_served(world: _World) -> None:
+    """A hello that says it has 512 bytes, and brings nine of them."""
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
+    client = world.nodes_ca.issue("patient", "DNS:front1")
+
+    async def half(port: int, sent: bytes) -> bool:
+        async with raw(port) as peer:
+            await peer.send(sent)
+            return await peer.is_ended()
+
+    async def scene() -> tuple[list[bool], Answer]:
+        async with world.server(Limits(handshake=1.0)) as server:
+            halves = [
+                asyncio.create_task(half(server.port, hello if number % 2 else b""))
+                for number in range(200)
+            ]
+            await asyncio.sleep(0.2)
+            answer = await _asked(server.port, "front1", world.credentials(client))
+            return await asyncio.gather(*halves), answer
+
+    ends, answer = asyncio.run(scene())
+
+    assert all(ends)
+    assert answer is None
+
+
+def test_of_a_hundred_nodes_each_certificate_is_that_of_one() -> None:
+    names = [f"node{number}" for number in range(1, 101)]
+    gate = CertificateGate("shop")
+
+    class Peer:
+        def __init__(self, name: str) -> None:
+            kind, text = ("DNS", name) if name.endswith("0") else ("URI", f"spiffe://shop/{name}")
+            self._certificate = {"subjectAltName": ((kind, text),)}
+
+        def cert(self) -> Mapping[str, object]:
+            return self._certificate
+
+    def is_let_in(peer: Peer, node: str) -> bool:
+        try:
+            gate.check(peer, node)
+        except GRPCError as error:
+            return error.status is not Status.PERMISSION_DENIED
+        return True
+
+    pairs = [(own, node) for own in names for node in names if is_let_in(Peer(own), node)]
+
+    assert pairs == [(name, name) for name in names]
 
 
 def _serial(certificate: Certificate) -> str:
