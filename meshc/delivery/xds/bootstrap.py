@@ -181,7 +181,7 @@ def grpc_client_bootstrap(
         "node": dict(bootstrap["node"]),
         "xds_servers": [
             {
-                "server_uri": f"{host}:{port}",
+                "server_uri": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
                 "channel_creds": [channel],
                 "server_features": ["xds_v3"],
             }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshc.delivery.xds.bootstrap import grpc_client_bootstrap
 from meshc.delivery.xds.grpc_client import for_grpc_client
 from meshc.delivery.xds.status import describe
 from meshc.delivery.xds.types import ENDPOINT, LISTENER
@@ -145,6 +146,18 @@ def test_a_server_with_another_name_or_a_node_with_another_certificate_gives_not
                     return await asyncio.to_thread(_ask, program)
 
         assert asyncio.run(run()).startswith("error")
+
+
+def test_servers_are_named_as_in_an_address() -> None:
+    servers = [("mesh.example", 18000), ("10.0.0.5", 18001), ("2001:db8::5", 18002)]
+
+    found = grpc_client_bootstrap({"node": {"id": "front1"}}, servers, credentials=None)
+
+    assert [one["server_uri"] for one in found["xds_servers"]] == [
+        "mesh.example:18000",
+        "10.0.0.5:18001",
+        "[2001:db8::5]:18002",
+    ]
 
 
 def test_a_program_goes_to_the_next_server_where_the_first_is_away(tmp_path: Path) -> None:
