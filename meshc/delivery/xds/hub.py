@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from meshc.delivery.xds.strangers import Strangers
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -68,6 +70,7 @@ class Hub:
     def __init__(self) -> None:
         self.bundles: Bundles | None = None
         """None: nothing is loaded so far, so nobody is served."""
+        self.strangers = Strangers()
         self._streams: dict[str, set[Connected]] = defaultdict(set)
         self._gone = Counts()
         """Of streams that have ended."""

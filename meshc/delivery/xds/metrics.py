@@ -21,6 +21,12 @@ _PLAIN = (
         "Connections that were closed because they broke a limit or are withdrawn.",
         "turned_away",
     ),
+    (
+        "denied_total",
+        "counter",
+        "Streams and polls for a node that is unknown, or not that of the client.",
+        "denied",
+    ),
     ("switches_total", "counter", "Generations taken over.", "switches"),
     ("source_errors_total", "counter", "Looks at the source that failed.", "source_errors"),
     ("stalls_total", "counter", "Times that nobody was answered for a second.", "stalls"),

@@ -58,6 +58,8 @@ class Reporter:
         if (problem, certificates) != before[1:]:
             notify(STATUS=problem or certificates or serving_on(self._serving.settings))
         self._look_for_refusals()
+        for one in self._serving.hub.strangers.news():
+            self._journal.warn("denied", node=one.node, address=one.address, reason=one.reason)
 
     def _tell(self, event: str, before: str, problem: str) -> None:
         if problem and problem != before:

@@ -15,6 +15,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import Peer
 
+from meshc.delivery.xds.strangers import MOST_SHOWN
 from meshc.delivery.xds.types import (
     CLUSTER,
     ENDPOINT,
@@ -60,9 +61,11 @@ _IDLE_S = 60.0
 
 
 class _RefusedError(Exception):
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, denied: str | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.denied = denied
+        """The node that the client may not have."""
 
 
 class Rest:
@@ -103,9 +106,9 @@ class Rest:
         lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
         body, status = b"", 200
+        peer = Peer(writer.transport)  # type: ignore[arg-type]
         try:
             data = await self._body(reader, headers)
-            peer = Peer(writer.transport)  # type: ignore[arg-type]
             bundles = self._hub.bundles
             if bundles is not None and bundles.is_remote:
                 body = await asyncio.to_thread(self._answer, lines[0], data, peer)
@@ -114,6 +117,8 @@ class Rest:
             status = 200 if body else 304
         except _RefusedError as refused:
             status = refused.status
+            if refused.denied is not None:
+                self._hub.strangers.add(refused.denied, peer.addr(), str(refused))
             body = json.dumps({"error": str(refused)}).encode()
         is_kept = headers.get("connection") != "close" and status in {200, 304}
         writer.write(
@@ -148,13 +153,14 @@ class Rest:
             self._gate.check(peer, node)
         except GRPCError as error:
             is_known = error.status in {Status.PERMISSION_DENIED, Status.UNAUTHENTICATED}
-            raise _RefusedError(403 if is_known else 400, str(error.message)) from error
+            status = 403 if is_known else 400
+            raise _RefusedError(status, str(error.message), denied=node) from error
         if self._hub.bundles is None:
             raise _RefusedError(503, "no bundle is loaded yet")
         try:
             found, resources = self._hub.bundles.documents(node, type_url, names, version)
         except UnknownNameError as error:
-            raise _RefusedError(404, error.message) from error
+            raise _RefusedError(404, error.message[:MOST_SHOWN], denied=node) from error
         except MeshcError as error:
             raise _RefusedError(503, error.message) from error
         if found == version:

@@ -14,6 +14,7 @@ from meshc.delivery.xds.connected import Connected
 from meshc.delivery.xds.connection import messages
 from meshc.delivery.xds.grpc_client import USER_AGENT
 from meshc.delivery.xds.rewrite import Variant
+from meshc.delivery.xds.strangers import MOST_SHOWN
 from meshc.delivery.xds.stream import ProtocolError, Stream
 from meshc.delivery.xds.types import (
     CLUSTER,
@@ -150,12 +151,17 @@ class Discovery:
     ) -> Connected:
         if not request.node:
             raise GRPCError(Status.INVALID_ARGUMENT, "the first request must name its node")
-        self._gate.check(grpc.peer, request.node)
+        try:
+            self._gate.check(grpc.peer, request.node)
+        except GRPCError as error:
+            self._hub.strangers.add(request.node, grpc.peer.addr(), str(error.message))
+            raise
         variant = _variant(request, only=only, is_delta=is_delta)
         try:
             snapshot = await self._snapshot(request.node, variant)
         except UnknownNameError as error:
-            raise GRPCError(Status.NOT_FOUND, error.message) from error
+            self._hub.strangers.add(request.node, grpc.peer.addr(), error.message)
+            raise GRPCError(Status.NOT_FOUND, error.message[:MOST_SHOWN]) from error
         except MeshcError as error:
             raise GRPCError(Status.UNAVAILABLE, error.message) from error
         state = Stream(

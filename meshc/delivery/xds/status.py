@@ -1,7 +1,7 @@
 """What runs where, and what was refused, as JSON values.
 
 `overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switch_s", "switches",
-"problem", "source_errors", "certificate_problem", "stalls", "connections", "turned_away",
+"problem", "source_errors", "certificate_problem", "stalls", "connections", "turned_away", "denied",
 "open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}}, "responses": {"CDS": 9},
 "refusals": {}}.
 
@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.manifest import origin_of
+from meshc.delivery.xds.strangers import address_text
 from meshc.delivery.xds.types import SHORT_NAMES
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def overview(serving: Serving) -> dict[str, Any]:
         "stalls": serving.facts.stalls,
         "connections": len(serving.server.connections.open),
         "turned_away": serving.server.connections.turned_away,
+        "denied": serving.hub.strangers.refusals,
         "open_streams": len(serving.hub),
         "nodes": len(serving.hub.nodes()),
         "subscriptions": states,
@@ -82,10 +84,9 @@ def describe(serving: Serving) -> dict[str, Any]:
 
 
 def _stream(one: Connected, origins: Mapping[str, Any]) -> dict[str, Any]:
-    address = one.address
     return {
         "node": one.node,
-        "address": f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "",
+        "address": address_text(one.address),
         "since": one.since,
         "generation": one.state.snapshot.generation,
         "problem": one.problem,
