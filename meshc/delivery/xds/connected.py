@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from meshc.delivery.xds.writing import write
 from meshc.diagnostics.errors import MeshcError
 
 if TYPE_CHECKING:
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
 class Connected:
     """A stream with its client.
 
-    Responses are sent by a short task that is started when there are some: a stream at rest
-    costs no task beside the one that reads from it.
+    Responses that the client has no room for are sent by a short task: a stream at rest costs
+    no task beside the one that reads from it.
     """
 
     __slots__ = (
         "_grpc",
+        "_loop",
         "_outbox",
         "_reader",
         "_sender",
         "_timer",
+        "_timer_at",
+        "_wake_at",
         "address",
         "is_closed",
         "is_failed",
@@ -52,7 +56,10 @@ class Connected:
         """Why this node gets nothing new; what it has stays."""
         self._outbox: list[bytes] = []
         self._sender: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._wake_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def publish(self, bundles: Bundles, now: float) -> None:
         """Serve from another bundle.  A node that is not in it any more keeps what it has."""
@@ -70,18 +77,14 @@ class Connected:
         """Send responses, after those that are still on their way, and set the next alarm."""
         if self.is_closed:
             return
+        if self._sender is None:
+            while responses and write(self._grpc, responses[0]):
+                del responses[0]
         if responses:
             self._outbox += responses
             if self._sender is None:
-                self._sender = asyncio.get_running_loop().create_task(self._send())
-        now = time.monotonic()
-        wake_at = self.state.wake_at(now)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if wake_at is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, wake_at - now), self._tick)
+                self._sender = self._loop.create_task(self._send())
+        self._set_alarm(time.monotonic())
 
     def close(self) -> None:
         """Forget what was not sent."""
@@ -92,16 +95,30 @@ class Connected:
         if self._sender is not None:
             self._sender.cancel()
 
+    def _set_alarm(self, now: float) -> None:
+        """Be called when the stream wants it, or before: one that rings in vain costs least."""
+        self._wake_at = self.state.wake_at(now)
+        if self._wake_at is None or (self._timer is not None and self._timer_at <= self._wake_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._wake_at
+        self._timer = self._loop.call_later(max(0.0, self._timer_at - now), self._tick)
+
     def _tick(self) -> None:
         self._timer = None
+        now = time.monotonic()
         try:
-            self.emit(self.state.tick(time.monotonic()))
+            if self._wake_at is not None and self._wake_at <= now:
+                self.emit(self.state.tick(now))
+            else:
+                self._set_alarm(now)
         except Exception as error:  # noqa: BLE001, as above
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         """End a stream of which nobody knows how it is; its client comes back and says."""
-        asyncio.get_running_loop().call_exception_handler(
+        self._loop.call_exception_handler(
             {"message": f"the stream of node {self.node} failed", "exception": error}
         )
         self._end()
