@@ -6,12 +6,12 @@ import abc
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import BOOTSTRAP, CDS, LDS, is_health_path
+from meshc.artifact.layout import BOOTSTRAP, is_health_path
 from meshc.artifact.manifest import drain_seconds, file_digest
 from meshc.delivery.xds.library import read_resources
 from meshc.delivery.xds.rewrite import Variant, rewritten
 from meshc.delivery.xds.snapshot import Snapshot, TypeSet
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.types import SHORT_NAMES
 from meshc.diagnostics.errors import BundleError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from meshc.artifact.manifest import Manifest
     from meshc.delivery.xds.library import FileResources, Library
+    from meshc.delivery.xds.types import TypeUrl
 
 _VERSION_LENGTH = 32
 
@@ -204,13 +205,12 @@ def _union(files: list[FileResources]) -> TypeSet:
 
 
 def type_of(path: str) -> TypeUrl:
-    """Return the type of the resources in a file of a node."""
+    """Return the type of the resources in a file of a node, which its name starts with."""
     name = path.rpartition("/")[2]
-    if name == LDS:
-        return LISTENER
-    if name == CDS:
-        return CLUSTER
-    return ENDPOINT if name.startswith("eds") else ROUTE
+    for type_url, short in SHORT_NAMES.items():
+        if name.startswith(short.lower()):
+            return type_url
+    raise BundleError(f'"{path}" holds no resources of a known type')
 
 
 def changed_nodes(old: NodeBundles, new: NodeBundles, nodes: Iterable[str]) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
 import shutil
 import socket
 import time
@@ -47,6 +49,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def polled(
+    port: int, path: str, body: bytes | dict[str, Any], method: str = "POST"
+) -> tuple[int, Any]:
+    """Poll over REST; returns the status and what came, as JSON."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    try:
+        text = json.dumps(body).encode() if isinstance(body, dict) else body
+        connection.request(method, path, text, {"content-type": "application/json"})
+        response = connection.getresponse()
+        data = response.read()
+        return response.status, json.loads(data) if data else None
+    finally:
+        connection.close()
+
+
 @dataclass
 class Server:
     """A running server and the folder that it serves."""
@@ -60,6 +77,13 @@ class Server:
         shutil.rmtree(self.folder)
         shutil.copytree(folder, self.folder)
         assert await self.serving.refresh()
+
+
+class _Unwatched(DirectorySource):
+    """A folder that is looked at when a test says so, and not before."""
+
+    def watch(self, notify: Callable[[], None]) -> None:
+        """Hear of nothing."""
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +101,7 @@ async def served(
             limits=limits or Limits(),
             **settings,
         ),
-        DirectorySource(folder, Library(load_schema("1.40.0"))),
+        _Unwatched(folder, Library(load_schema("1.40.0"))),
     )
     await serving.start()
     try:

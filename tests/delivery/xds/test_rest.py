@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from meshc.delivery.xds.settings import address
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, make_bundle
-from tests.delivery.xds.served import Server, free_port, served
+from tests.delivery.xds.served import Server, free_port, polled, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,20 +17,6 @@ if TYPE_CHECKING:
 
 _CLUSTERS = "/v3/discovery:clusters"
 _FRONT = {"node": {"id": "front1"}}
-
-
-def _asked(
-    port: int, path: str, body: bytes | dict[str, Any], method: str = "POST"
-) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        text = json.dumps(body).encode() if isinstance(body, dict) else body
-        connection.request(method, path, text, {"content-type": "application/json"})
-        response = connection.getresponse()
-        data = response.read()
-        return response.status, json.loads(data) if data else None
-    finally:
-        connection.close()
 
 
 def _play(folder: Path, scene: Callable[[int], None], then: Any = None) -> None:
@@ -67,7 +51,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_each_type_is_answered(bundle: Path, path: str, names: set[str]) -> None:
     def scene(port: int) -> None:
-        status, found = _asked(port, f"/v3/discovery:{path}", _FRONT)
+        status, found = polled(port, f"/v3/discovery:{path}", _FRONT)
 
         assert status == 200
         assert {one.get("name") or one["cluster_name"] for one in found["resources"]} == names
@@ -79,9 +63,9 @@ def test_each_type_is_answered(bundle: Path, path: str, names: set[str]) -> None
 @pytest.mark.conforms("C2")
 def test_a_version_that_the_client_has_is_not_sent_again(bundle: Path) -> None:
     def scene(port: int) -> None:
-        _, found = _asked(port, _CLUSTERS, _FRONT)
+        _, found = polled(port, _CLUSTERS, _FRONT)
 
-        again = _asked(port, _CLUSTERS, _FRONT | {"version_info": found["version_info"]})
+        again = polled(port, _CLUSTERS, _FRONT | {"version_info": found["version_info"]})
 
         assert again == (304, None)
 
@@ -93,7 +77,7 @@ def test_a_change_gives_another_version(tmp_path: Path) -> None:
     versions = []
 
     def scene(port: int) -> None:
-        versions.append(_asked(port, "/v3/discovery:endpoints", _FRONT)[1]["version_info"])
+        versions.append(polled(port, "/v3/discovery:endpoints", _FRONT)[1]["version_info"])
         larger = make_bundle(tmp_path / "larger", SMALL | {"app": APP + SECOND_HOST})
         for new in larger.rglob("*.json"):
             place = folder / new.relative_to(larger)
@@ -105,7 +89,7 @@ def test_a_change_gives_another_version(tmp_path: Path) -> None:
         assert server.serving.settings.rest is not None
         port = server.serving.settings.rest.port
         assert port is not None
-        _, found = await asyncio.to_thread(_asked, port, "/v3/discovery:endpoints", _FRONT)
+        _, found = await asyncio.to_thread(polled, port, "/v3/discovery:endpoints", _FRONT)
         versions.append(found["version_info"])
 
     _play(folder, scene, then)
@@ -116,7 +100,7 @@ def test_names_select(bundle: Path) -> None:
     def scene(port: int) -> None:
         body = _FRONT | {"resource_names": ["store", "nothing"]}
 
-        _, found = _asked(port, "/v3/discovery:endpoints", body)
+        _, found = polled(port, "/v3/discovery:endpoints", body)
 
         assert [one["cluster_name"] for one in found["resources"]] == ["store"]
 
@@ -142,7 +126,7 @@ def test_wrong_requests_are_refused(
     bundle: Path, path: str, body: bytes, method: str, status: int
 ) -> None:
     def scene(port: int) -> None:
-        found, answer = _asked(port, path, body, method)
+        found, answer = polled(port, path, body, method)
 
         assert found == status
         assert answer["error"]
