@@ -79,7 +79,12 @@ _control_option = option(
     is_flag=True,
     help="Neither encrypt nor ask who somebody is; on loopback or a Unix socket alone.",
 )
-@option("--poll", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds between looks.")
+@option(
+    "--poll",
+    type=click.FloatRange(0.05, 3600),
+    default=1.0,
+    help="Seconds between looks at the source, beside what it tells by itself.",
+)
 @option(
     "--workers",
     default="1",

@@ -23,6 +23,7 @@ from meshc.artifact.published import (
 from meshc.artifact.sealed import unseal
 from meshc.delivery.text import age
 from meshc.delivery.xds.bundles import NodeBundles, resource_files
+from meshc.delivery.xds.watching import FolderWatch
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -178,14 +179,16 @@ def newer(
 
 
 class FolderSource:
-    """A published folder, looked at now and then."""
+    """A published folder."""
 
     def __init__(self, directory: Path, library: Library) -> None:
         self.directory = directory
         self._library = library
+        self._watch = FolderWatch(directory, {INDEX_PATH})
 
     def load(self, previous: NodeBundles | None) -> PublishedBundles | None:
         """Return the newest complete publication, None where it is the one before."""
+        self._watch.follow()
         mesh = "" if previous is None else previous.mesh
         return newer(self._file(INDEX_PATH), mesh, self, self._library, previous)
 
@@ -193,10 +196,12 @@ class FolderSource:
         """Nothing is remembered."""
 
     def watch(self, notify: Callable[[], None]) -> None:
-        """A folder is looked at now and then."""
+        """Call ``notify`` when the folder changes."""
+        self._watch.start(notify)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Stop watching."""
+        self._watch.close()
 
     def pointer(self, mesh: str, node: str) -> bytes | None:
         """Return a node's pointer, None where there is none."""

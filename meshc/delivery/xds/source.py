@@ -15,6 +15,7 @@ from meshc.artifact.manifest import Manifest
 from meshc.artifact.published import INDEX_PATH
 from meshc.artifact.write import JOURNAL
 from meshc.delivery.xds.bundles import ManifestBundles, changed_nodes
+from meshc.delivery.xds.watching import FolderWatch
 from meshc.diagnostics.errors import BundleError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class DirectorySource:
         self.directory = directory
         self._library = library
         self._seen: object = None
+        self._watch = FolderWatch(directory, {MANIFEST, JOURNAL})
 
     def load(self, previous: NodeBundles | None) -> ManifestBundles | None:
         """Return the newest generation, None where it is the one before."""
+        self._watch.follow()
         seen = self._identity()
         if previous is not None and seen == self._seen:
             return None
@@ -73,10 +76,12 @@ class DirectorySource:
         self._seen = None
 
     def watch(self, notify: Callable[[], None]) -> None:
-        """A folder is looked at now and then."""
+        """Call ``notify`` when the folder changes."""
+        self._watch.start(notify)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Stop watching."""
+        self._watch.close()
 
     def _identity(self) -> object:
         for place in self._places(MANIFEST):
