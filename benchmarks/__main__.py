@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from benchmarks.agent import AGENT_FIGURES
 from benchmarks.figures import FIGURES, Bench
 from benchmarks.publication import PUBLICATION_FIGURES
-from benchmarks.serving import SERVING_FIGURES, serve_loading
+from benchmarks.serving import SERVING_FIGURES, serve_loading, serve_one_change
 
 if TYPE_CHECKING:
     from benchmarks.measure import Figure
@@ -91,7 +91,7 @@ def main() -> None:
         wanted = [
             measure for measure in _ALL if not arguments.only or measure.__name__ in arguments.only
         ]
-        if set(wanted) & {*FIGURES, serve_loading}:
+        if set(wanted) & {*FIGURES, serve_loading, serve_one_change}:
             bench.prepare()
         for measure in wanted:
             for figure in measure(bench):

@@ -1,7 +1,9 @@
-"""What the nodes of a whole bundle cost in one server.
+"""What the nodes of a whole bundle cost in one server, and what one change of it sends them.
 
 python -m benchmarks.loading all OUT     a snapshot of every node, all held at once
 python -m benchmarks.loading floor OUT   read the manifest and every distinct file, and parse them
+python -m benchmarks.loading change OUT NEW
+    every node has a stream and has taken everything; then NEW is served
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from meshc.delivery.xds.bundles import resource_files
 from meshc.delivery.xds.library import Library
 from meshc.delivery.xds.rewrite import Variant
 from meshc.delivery.xds.source import DirectorySource
+from meshc.delivery.xds.stream import Stream
+from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.wire import DeltaRequest, Request
 from meshc.proto import known_versions, load_schema
 
 
@@ -70,6 +75,61 @@ def floor(out: Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - started}
 
 
+def change(out: Path, new: Path) -> dict[str, float]:
+    """Count who is sent something, and how many bytes, over delta and state of the world."""
+    library = Library(load_schema(known_versions()[-1]))
+    old, changed = (
+        DirectorySource(out, library).load(None),
+        DirectorySource(new, library).load(None),
+    )
+    if old is None or changed is None:
+        raise AssertionError
+    nodes = [node for node in old.manifest.data["nodes"] if changed.has(node)]
+    found: dict[str, float] = {"nodes": len(nodes)}
+    for name, is_delta in (("delta", True), ("whole", False)):
+        sent: list[int] = []
+        for node in nodes:
+            stream = Stream(snapshot=old.snapshot(node, Variant.AGGREGATED), is_delta=is_delta)
+            _take_everything(stream, node)
+            responses = stream.publish(changed.snapshot(node, Variant.AGGREGATED), 0.0)
+            if responses:
+                sent.append(sum(map(len, responses)))
+        found |= {f"{name}_nodes": len(sent), f"{name}_bytes": sum(sent) / len(sent)}
+    return found
+
+
+def _take_everything(stream: Stream, node: str) -> None:
+    """Ask for all types, and accept what comes, until nothing more does."""
+    names = {kind: tuple(stream.snapshot.of(kind).resources) for kind in (ENDPOINT, ROUTE)}
+    kinds = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
+    waiting = [
+        response
+        for kind in kinds
+        for response in stream.request(_request(stream, kind, node, names.get(kind, ())), 0.0)
+    ]
+    while waiting:
+        waiting.pop()
+        for kind, known in list(stream.subscriptions.items()):
+            if known.is_outstanding:
+                accepted = _request(stream, kind, "", names.get(kind, ()), known.nonce)
+                waiting += stream.request(accepted, 0.0)
+
+
+def _request(
+    stream: Stream, kind: TypeUrl, node: str, names: tuple[str, ...], nonce: str = ""
+) -> Request | DeltaRequest:
+    if stream.is_delta:
+        return DeltaRequest(type_url=kind, node=node, subscribe=() if nonce else names, nonce=nonce)
+    return Request(type_url=kind, node=node, names=names, nonce=nonce)
+
+
 if __name__ == "__main__":
-    work = everything if sys.argv[1] == "all" else floor
-    print(json.dumps(work(Path(sys.argv[2]))))
+    places = [Path(one) for one in sys.argv[2:]]
+    match sys.argv[1]:
+        case "all":
+            found = everything(places[0])
+        case "floor":
+            found = floor(places[0])
+        case _:
+            found = change(*places)
+    print(json.dumps(found))

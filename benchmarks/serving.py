@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Figure, python
+from benchmarks.reference_mesh import service_name, service_text
 from benchmarks.servers import Bare, Clients, Content, Go, Meshc, Server, go_reference
 from tests.consul.authority import Authority
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from benchmarks.figures import Bench
 
 _CERTIFICATES = 10
+_LESS, _DEPENDENCIES = 9, 10
+"""Hosts that are left of the service that changes, and what each service calls."""
 _MTLS_RATE = 500
 _MOST_TIME: tuple[float, float] = (1.3, 1.0)
 _MOST_MEMORY: tuple[float | None, float | None] = (None, 0.4)
@@ -198,8 +202,39 @@ def serve_loading(bench: Bench) -> Iterator[Figure]:
     )
 
 
+def serve_one_change(bench: Bench) -> Iterator[Figure]:
+    """One host less of one service in the reference mesh: who hears of it, and how much."""
+    specs = bench.scratch / "specs-one-change"
+    shutil.copytree(bench.specs, specs)
+    text = service_text(0, services=bench.services, hosts=_LESS, dependencies=_DEPENDENCIES)
+    (specs / f"{service_name(0)}.yaml").write_text(text)
+    bench.build(specs, bench.kept(specs), bench.cache(bench.specs))
+    found = json.loads(
+        python("benchmarks.loading", "change", bench.kept(bench.specs), bench.kept(specs)).output
+    )
+    # Each service is called by as many as it calls; the host that goes was one of its own.
+    callers = _DEPENDENCIES * (_LESS + 1)
+    is_right = found["delta_nodes"] == found["whole_nodes"] == callers
+    yield Figure(
+        name=f"serve: nodes of {found['nodes']:,.0f} that hear of a host less",
+        unit="",
+        value=found["delta_nodes"],
+        limit=callers,
+        details=f"{'' if is_right else '!'}{callers} nodes call its service",
+    )
+    yield Figure(
+        name="bytes that each is sent, delta",
+        unit="B",
+        value=found["delta_bytes"],
+        floor_name="state of the world",
+        floor=found["whole_bytes"],
+        ratio=found["delta_bytes"] / found["whole_bytes"],
+    )
+
+
 SERVING_FIGURES: tuple[Callable[[Bench], Iterator[Figure]], ...] = (
     serve_push,
     serve_mtls,
     serve_loading,
+    serve_one_change,
 )
