@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
-from meshc.delivery.xds.connection import messages
+from meshc.delivery.xds.reading import Messages
 from meshc.delivery.xds.wire import length_delimited, number_field
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ class ClientStatus:
         }
 
     async def _answer(self, grpc: Any) -> None:
-        async for _ in messages(grpc, self._limits):
+        async for _ in Messages(grpc, self._limits):
             await grpc.send_message(self._described(grpc.peer))
             return
         raise GRPCError(Status.INVALID_ARGUMENT, "a request is missing")
 
     async def _answer_all(self, grpc: Any) -> None:
-        async for _ in messages(grpc, self._limits):
+        async for _ in Messages(grpc, self._limits):
             await grpc.send_message(self._described(grpc.peer))
 
     def _described(self, peer: Any) -> bytes:

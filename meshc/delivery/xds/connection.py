@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
-from grpclib.const import Status
-from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 from h2.events import PingReceived, RemoteSettingsChanged, RequestReceived, StreamReset
 from h2.exceptions import ProtocolError
@@ -22,14 +19,13 @@ from meshc.delivery.xds.limits import Allowance, FrameCounter, descriptors
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport, TimerHandle
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from grpclib.server import Handler
     from h2.config import H2Configuration
 
     from meshc.delivery.xds.limits import Limits
 
-_PREFIX = struct.Struct(">?I")
 _ANY_STREAM = 2**31 - 1
 _MOST_SETTINGS = 64
 """HTTP/2 and its extensions know a dozen; each that a peer makes up is remembered by h2."""
@@ -217,36 +213,3 @@ class LimitedProtocol(H2Protocol):
         self._timers.append(
             loop.call_later(self._limits.age_grace, self.end, "the connection is too old")
         )
-
-
-async def messages(grpc: Any, limits: Limits) -> AsyncIterator[bytes]:
-    """Yield the messages of a stream.
-
-    Raises:
-        GRPCError: one is larger than the limit, compressed, cut off, or too long in coming.
-    """
-    stream = grpc._stream  # noqa: SLF001, grpclib reads a message whole, however large it says it is
-    is_first = True
-    while True:
-        try:
-            async with asyncio.timeout(limits.first_request if is_first else None) as patience:
-                prefix = await stream.recv_data(_PREFIX.size)
-                if not prefix:
-                    return
-                is_compressed, size = _PREFIX.unpack(prefix)
-                if is_compressed:
-                    raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not accepted")
-                if size > limits.message:
-                    raise GRPCError(
-                        Status.RESOURCE_EXHAUSTED,
-                        f"a request of {size} bytes; {limits.message} are accepted",
-                    )
-                # What has begun to come has to end.
-                patience.reschedule(asyncio.get_running_loop().time() + limits.first_request)
-                data = await stream.recv_data(size)
-        except AssertionError as error:
-            raise GRPCError(Status.INVALID_ARGUMENT, "a request is cut off") from error
-        except TimeoutError as error:
-            raise GRPCError(Status.DEADLINE_EXCEEDED, "a request is too long in coming") from error
-        is_first = False
-        yield data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
-from meshc.delivery.xds.connection import messages
+from meshc.delivery.xds.reading import Messages
 from meshc.delivery.xds.wire import WireError, read_texts
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Health:
             await asyncio.sleep(_LOOK_S)
 
     async def _asked(self, grpc: Any) -> str:
-        async for data in messages(grpc, self._limits):
+        async for data in Messages(grpc, self._limits):
             try:
                 return read_texts(data).get(1, "")
             except WireError as error:

@@ -11,8 +11,8 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from meshc.delivery.xds.connected import Connected
-from meshc.delivery.xds.connection import messages
 from meshc.delivery.xds.grpc_client import USER_AGENT
+from meshc.delivery.xds.reading import Messages
 from meshc.delivery.xds.rewrite import Variant
 from meshc.delivery.xds.strangers import MOST_SHOWN
 from meshc.delivery.xds.stream import ProtocolError, Stream
@@ -107,7 +107,7 @@ class Discovery:
         read = read_delta_request if is_delta else read_request
         connected: Connected | None = None
         try:
-            async for data in messages(grpc, self._limits):
+            async for data in Messages(grpc, self._limits):
                 try:
                     request = read(data)
                     if connected is None:
