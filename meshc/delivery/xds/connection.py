@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import random
 import ssl
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
-from h2.events import PingReceived, RemoteSettingsChanged, RequestReceived, StreamReset
+from h2.events import ConnectionTerminated, Event, PingAckReceived, RequestReceived
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
@@ -29,20 +31,13 @@ if TYPE_CHECKING:
 _ANY_STREAM = 2**31 - 1
 _MOST_SETTINGS = 64
 """HTTP/2 and its extensions know a dozen; each that a peer makes up is remembered by h2."""
-_COSTLY = (RequestReceived, StreamReset, PingReceived, RemoteSettingsChanged)
-
-
-def configuration(limits: Limits) -> Configuration:
-    """Return what grpclib sees to by itself."""
-    return Configuration(
-        _keepalive_time=limits.ping_every,
-        _keepalive_timeout=limits.ping_answer,
-        _keepalive_permit_without_calls=True,
-        _http2_max_pings_without_data=0,
-        _http2_min_sent_ping_interval_without_data=limits.ping_every / 2,
-        http2_connection_window_size=2**18,
-        http2_stream_window_size=2**17,
-    ).__for_server__()
+_PING_SIZE = 8
+_CONFIGURATION = Configuration(
+    # grpclib's own pings take any answer, and who gives none is waited for until it reads.
+    _keepalive_time=None,
+    http2_connection_window_size=2**18,
+    http2_stream_window_size=2**17,
+).__for_server__()
 
 
 class Connections:
@@ -103,17 +98,21 @@ class LimitedProtocol(H2Protocol):
 
     def __init__(self, handler: Handler, h2_config: H2Configuration, all_of: Connections) -> None:
         limits = all_of.limits
-        super().__init__(handler, configuration(limits), h2_config)
+        super().__init__(handler, _CONFIGURATION, h2_config)
         self._all = all_of
         self._limits = limits
-        self._allowance = Allowance(limits.frames_a_second)
+        self._allowance = Allowance(limits.frames_a_second, limits.frames_a_second * 10)
         self._frames = FrameCounter()
-        self._any_frames = Allowance(limits.any_frames_a_second)
+        self._any_frames = Allowance(limits.any_frames_a_second, limits.any_frames_a_second * 3)
         self._address = ""
         self.expires_at = math.inf
         """When the client's certificate comes to its end, in seconds of the clock."""
-        self._timers: list[TimerHandle] = []
+        self._timers: dict[str, TimerHandle] = {}
+        """By what they call."""
         self._has_asked = False
+        """Since the last look."""
+        self._ping = b""
+        """What was sent and has to come back; nothing while no answer is due."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin, unless there are too many already."""
@@ -137,11 +136,10 @@ class LimitedProtocol(H2Protocol):
         h2.decoder.max_header_list_size = self._limits.metadata
         self._make_small()
         self.connection.flush()
-        loop = asyncio.get_running_loop()
-        self._timers = [
-            loop.call_later(self._limits.first_request, self._expect_request),
-            loop.call_later(self._limits.age, self._retire),
-        ]
+        self._later(self._limits.first_request, self._expect_request)
+        self._later(self._limits.ping_every, self._ask_back)
+        # Clients that have come together need not come again together.
+        self._later(self._limits.age * random.uniform(0.9, 1.0), self._retire)  # noqa: S311
 
     def _make_small(self) -> None:
         """Replace what a connection at rest hardly uses; it is a quarter of its memory."""
@@ -154,10 +152,11 @@ class LimitedProtocol(H2Protocol):
             table.dynamic_entries = _Few(table.dynamic_entries)
 
     def data_received(self, data: bytes) -> None:
-        """Take frames in, as long as they are not too many of the costly kinds."""
-        if not hasattr(self.processor, "processors"):
-            return  # closed, and this was on its way
-        if not self._any_frames.take(self._frames.take(data)):
+        """Take frames in, as long as they are not too many."""
+        if self.connection.is_closing():
+            return  # this was on its way
+        count, costly = self._frames.take(data)
+        if not (self._any_frames.take(max(count, 1)) and self._allowance.take(costly)):
             self.end("too many frames")
             return
         try:
@@ -168,39 +167,85 @@ class LimitedProtocol(H2Protocol):
         if len(self.connection._connection.remote_settings) > _MOST_SETTINGS:  # noqa: SLF001
             self.end("too many settings")
             return
-        costly = sum(isinstance(event, _COSTLY) for event in events)
-        if costly and not self._allowance.take(costly):
-            self.end("too many frames")
-            return
         self.connection.flush()
         for event in events:
-            self._has_asked = self._has_asked or isinstance(event, RequestReceived)
-            # Kinds that gRPC has no use for, such as extensions of HTTP/2, are passed over.
-            if event.__class__ in getattr(self.processor, "processors", {}):
-                self.processor.process(event)
+            self._process(event)
         if not self.connection.is_closing():
             self.connection.flush()
 
+    def _process(self, event: Event) -> None:
+        if isinstance(event, ConnectionTerminated):
+            self._close("the client has gone")
+        elif isinstance(event, PingAckReceived):
+            self._answered(event.ping_data)
+        # Kinds that gRPC has no use for, such as extensions of HTTP/2, are passed over.
+        elif event.__class__ in getattr(self.processor, "processors", {}):
+            self._has_asked = self._has_asked or isinstance(event, RequestReceived)
+            self.processor.process(event)
+
+    def eof_received(self) -> None:
+        """Close the connection: no client of HTTP/2 ends its half and goes on listening."""
+        self._close("the client has gone")
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         self._all.leave(self, self._address)
         super().connection_lost(exc)
+        # Streams that were reset wait for room to say so, and are told of no end.
+        self.resume_writing()
 
     def end(self, reason: str) -> None:
-        """Close the connection and end its streams."""
+        """Close the connection of a client that has broken a limit, and end its streams."""
+        if not self.connection.is_closing():
+            self._all.turned_away += 1
+            self._close(reason)
+
+    def _close(self, reason: str) -> None:
         if self.connection.is_closing():
             return
-        self._all.turned_away += 1
         transport = self.connection._transport  # noqa: SLF001
         self.processor.close(reason)
         # A peer that does not read would keep a connection that waits for it.
         transport.abort()
 
+    def _later(self, seconds: float, call: Callable[..., None], *arguments: str) -> None:
+        """Call something once the time has come; what was to be called earlier is not."""
+        name = call.__name__
+        if (before := self._timers.get(name)) is not None:
+            before.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(seconds, call, *arguments)
+
     def _expect_request(self) -> None:
-        if not self._has_asked:
+        if self._has_asked:
+            self._expect_use()
+        else:
             self.end("no request came")
+
+    def _expect_use(self) -> None:
+        """Look now and then whether there was a stream since the last look."""
+        if self._has_asked or self.processor.streams:
+            self._has_asked = False
+            self._later(self._limits.idle, self._expect_use)
+        else:
+            self._retire()
+
+    def _ask_back(self) -> None:
+        """Send a ping, of which only who reads it can know the answer."""
+        if self._ping:
+            self.end("no answer to a ping")
+        elif not self.connection.is_closing():
+            self._ping = os.urandom(_PING_SIZE)
+            self.connection._connection.ping(self._ping)  # noqa: SLF001, the same
+            self.connection.flush()
+            self._later(self._limits.ping_answer, self._ask_back)
+
+    def _answered(self, data: bytes) -> None:
+        if data == self._ping:
+            self._ping = b""
+            self._later(self._limits.ping_every, self._ask_back)
 
     def _retire(self) -> None:
         """Ask the client to connect again, which an Envoy does without losing anything."""
@@ -209,7 +254,4 @@ class LimitedProtocol(H2Protocol):
         farewell = GoAwayFrame(0, last_stream_id=_ANY_STREAM)
         # Past h2, for which a connection that has said this is closed to its streams too.
         self.connection._transport.write(farewell.serialize())  # noqa: SLF001, the same
-        loop = asyncio.get_running_loop()
-        self._timers.append(
-            loop.call_later(self._limits.age_grace, self.end, "the connection is too old")
-        )
+        self._later(self._limits.age_grace, self.end, "the connection is too old")

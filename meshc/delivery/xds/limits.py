@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 _PREFACE, _FRAME_HEAD = 24, 9
 """What a connection begins with, and a frame: bytes."""
+_CHEAP = frozenset((0, 8))
+"""DATA and WINDOW_UPDATE, of which a client that is only busy sends many."""
 _SPARE = 64
 """Descriptors for files, for whoever asks how the server is, and for the server itself."""
 
@@ -41,10 +43,13 @@ class Limits:
     age: float = 1_800.0
     """A connection that is older is asked to come again, and closed a little later."""
     age_grace: float = 30.0
+    idle: float = 60.0
+    """A connection without a stream for so long is asked to come again when it needs one."""
     frames_a_second: int = 50
     """Resets, pings, settings and new streams together, above a burst of ten times as many."""
     any_frames_a_second: int = 1_000
-    """Frames of all kinds, likewise; an Envoy that starts with 2,000 dependencies sends 100."""
+    """Frames of all kinds, above a burst of three times as many: what a parser does in a tenth of
+    a second.  An Envoy that starts with 2,000 dependencies sends 100."""
     ping_every: float = 30.0
     ping_answer: float = 10.0
 
@@ -60,8 +65,8 @@ class Allowance:
 
     __slots__ = ("_at", "_left", "_most", "_rate")
 
-    def __init__(self, rate: float) -> None:
-        self._rate, self._most = rate, rate * 10
+    def __init__(self, rate: float, most: float) -> None:
+        self._rate, self._most = rate, most
         self._left = self._most
         self._at = time.monotonic()
 
@@ -82,17 +87,18 @@ class FrameCounter:
         self._skip = _PREFACE
         self._head = b""
 
-    def take(self, data: bytes) -> int:
-        """Return how many frames begin in what has come."""
+    def take(self, data: bytes) -> tuple[int, int]:
+        """Return how many frames begin in what has come, and how many of these are costly."""
         at, self._skip = self._skip, 0
         if self._head:
             data, self._head = self._head + data, b""
-        count = 0
+        count = costly = 0
         while at + _FRAME_HEAD <= len(data):
             count += 1
+            costly += data[at + 3] not in _CHEAP
             at += _FRAME_HEAD + int.from_bytes(data[at : at + 3], "big")
         if at > len(data):
             self._skip = at - len(data)
         else:
             self._head = data[at:]
-        return count
+        return count, costly

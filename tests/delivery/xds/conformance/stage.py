@@ -168,6 +168,7 @@ class Stage:
     """A server whose resources a test sets as it likes."""
 
     hub: Hub
+    server: XdsServer
     client: Caller
     port: int
     drain_s: float = 60.0
@@ -214,7 +215,7 @@ async def _staged(limits: Limits) -> AsyncIterator[Stage]:
     await server.listen(sock, None, handshake_s=limits.handshake)
     try:
         async with caller(port, options={"grpc.max_receive_message_length": -1}) as client:
-            found = Stage(hub, client, port)
+            found = Stage(hub, server, client, port)
             try:
                 yield found
             finally:
