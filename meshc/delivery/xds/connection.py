@@ -18,6 +18,7 @@ from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
 from meshc.delivery.xds.limits import Allowance, FrameCounter, descriptors
+from meshc.delivery.xds.small import Processor, make_small
 
 if TYPE_CHECKING:
     from asyncio import BaseTransport, TimerHandle
@@ -81,18 +82,6 @@ class Connections:
         return len(found)
 
 
-class _Few(list[Any]):
-    """Values of a setting, or headers that are remembered: few, and a deque has room for 64."""
-
-    def popleft(self) -> Any:
-        """Take the oldest."""
-        return self.pop(0)
-
-    def appendleft(self, value: Any) -> None:
-        """Put one before all others."""
-        self.insert(0, value)
-
-
 class LimitedProtocol(H2Protocol):
     """One connection."""
 
@@ -117,6 +106,7 @@ class LimitedProtocol(H2Protocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin, unless there are too many already."""
         super().connection_made(transport)
+        self.processor = Processor.instead_of(self.processor)
         peer = self.connection.get_peer()
         found = peer.addr()
         self._address = str(found[0]) if found else ""
@@ -134,22 +124,12 @@ class LimitedProtocol(H2Protocol):
             }
         )
         h2.decoder.max_header_list_size = self._limits.metadata
-        self._make_small()
+        make_small(self.connection)
         self.connection.flush()
         self._later(self._limits.first_request, self._expect_request)
         self._later(self._limits.ping_every, self._ask_back)
         # Clients that have come together need not come again together.
         self._later(self._limits.age * random.uniform(0.9, 1.0), self._retire)  # noqa: S311
-
-    def _make_small(self) -> None:
-        """Replace what a connection at rest hardly uses; it is a quarter of its memory."""
-        h2 = self.connection._connection  # noqa: SLF001, the same
-        for settings in (h2.local_settings, h2.remote_settings):
-            few: Any = {key: _Few(values) for key, values in settings._settings.items()}  # noqa: SLF001
-            settings._settings = few  # noqa: SLF001
-        for coder in (h2.encoder, h2.decoder):
-            table: Any = coder.header_table
-            table.dynamic_entries = _Few(table.dynamic_entries)
 
     def data_received(self, data: bytes) -> None:
         """Take frames in, as long as they are not too many."""
@@ -178,8 +158,7 @@ class LimitedProtocol(H2Protocol):
             self._close("the client has gone")
         elif isinstance(event, PingAckReceived):
             self._answered(event.ping_data)
-        # Kinds that gRPC has no use for, such as extensions of HTTP/2, are passed over.
-        elif event.__class__ in getattr(self.processor, "processors", {}):
+        else:
             self._has_asked = self._has_asked or isinstance(event, RequestReceived)
             self.processor.process(event)
 

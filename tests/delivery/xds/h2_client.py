@@ -61,9 +61,12 @@ class Client:
         self._flush()
         return len(data)
 
-    def end(self, stream: int = 1) -> None:
+    def end(self, stream: int = 1, *, trailers: tuple[tuple[str, str], ...] = ()) -> None:
         """Say that no more comes."""
-        self._h2.end_stream(stream)
+        if trailers:
+            self._h2.send_headers(stream, trailers, end_stream=True)
+        else:
+            self._h2.end_stream(stream)
         self._flush()
 
     def room(self, stream: int = 1) -> int:

@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 
 from meshc.delivery.xds.limits import Limits
 from tests.delivery.xds.h2_client import Client, client_of
@@ -61,6 +62,20 @@ def test_streams_that_end_owe_nothing_to_their_connection(tmp_path: Path) -> Non
                 sent += await _refused(client, range(first, first + 200, 2))
             assert sent > _WINDOW
             assert set(client.ended.values()) == {grpc.StatusCode.NOT_FOUND.value[0]}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("trailers", [(), (("x-end", "yes"),)], ids=["plain", "trailers"])
+def test_a_client_may_end_its_stream(tmp_path: Path, trailers: tuple[tuple[str, str], ...]) -> None:
+    async def run() -> None:
+        async with served(make_bundle(tmp_path)) as server, client_of(server.port) as client:
+            client.open_stream(1)
+            client.ask()
+            client.end(trailers=trailers)
+            await until(lambda: 1 in client.ended)
+            assert client.ended[1] == grpc.StatusCode.OK.value[0]
+            assert len(server.serving.hub) == 0
 
     asyncio.run(run())
 
