@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
 from meshc.delivery.xds.writing import write
 from meshc.diagnostics.errors import MeshcError
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.hub import Bundles
     from meshc.delivery.xds.rewrite import Variant
     from meshc.delivery.xds.stream import Stream
+
+
+_MISTAKE = GRPCError(Status.INTERNAL, "a mistake of meshc itself; ask again")
+_NOT_READ = GRPCError(Status.DEADLINE_EXCEEDED, "a response is not read")
 
 
 class Connected:
@@ -28,12 +35,13 @@ class Connected:
         "_outbox",
         "_reader",
         "_sender",
+        "_taken_s",
         "_timer",
         "_timer_at",
         "_wake_at",
         "address",
+        "fault",
         "is_closed",
-        "is_failed",
         "node",
         "problem",
         "since",
@@ -41,7 +49,9 @@ class Connected:
         "variant",
     )
 
-    def __init__(self, grpc: Any, *, node: str, variant: Variant, state: Stream) -> None:
+    def __init__(
+        self, grpc: Any, *, node: str, variant: Variant, state: Stream, taken_s: float
+    ) -> None:
         self._grpc = grpc
         self.node = node
         self.variant = variant
@@ -49,8 +59,9 @@ class Connected:
         self.address = grpc.peer.addr()
         self.since = time.time()
         self.is_closed = False
-        self.is_failed = False
-        """Whether a mistake of meshc itself has ended it."""
+        self.fault: GRPCError | None = None
+        """What has ended it, where that was not the client."""
+        self._taken_s = taken_s
         self._reader = asyncio.current_task()
         self.problem = ""
         """Why this node gets nothing new; what it has stays."""
@@ -85,6 +96,11 @@ class Connected:
             if self._sender is None:
                 self._sender = self._loop.create_task(self._send())
         self._set_alarm(time.monotonic())
+
+    async def has_room(self) -> None:
+        """Wait until everything is on its way: who does not read need not be heard either."""
+        while self._sender is not None:
+            await asyncio.wait({self._sender})
 
     def close(self) -> None:
         """Forget what was not sent."""
@@ -121,10 +137,10 @@ class Connected:
         self._loop.call_exception_handler(
             {"message": f"the stream of node {self.node} failed", "exception": error}
         )
-        self._end()
+        self._end(_MISTAKE)
 
-    def _end(self) -> None:
-        self.is_failed = True
+    def _end(self, fault: GRPCError) -> None:
+        self.fault = fault
         self.close()
         if self._reader is not None:
             self._reader.cancel()
@@ -132,8 +148,11 @@ class Connected:
     async def _send(self) -> None:
         try:
             while self._outbox:
-                await self._grpc.send_message(self._outbox.pop(0))
+                async with asyncio.timeout(self._taken_s):
+                    await self._grpc.send_message(self._outbox.pop(0))
+        except TimeoutError:
+            self._end(_NOT_READ)
         except Exception:  # noqa: BLE001, mostly the client has gone; who hears no more must not stay
-            self._end()
+            self._end(_MISTAKE)
         finally:
             self._sender = None

@@ -17,7 +17,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from meshc.delivery.xds.limits import Allowance, FrameCounter, descriptors
+from meshc.delivery.xds.limits import Account, Allowance, FrameCounter, descriptors
 from meshc.delivery.xds.small import Processor, make_small
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class Connections:
 
     def close_where(self, is_unwanted: Callable[[Any], bool]) -> int:
         """Close the connections whose peers are not wanted any more; return how many."""
-        found = [one for one in self.open if is_unwanted(one.connection.get_peer())]
+        found = [
+            one
+            for one in self.open
+            if not one.connection.is_closing() and is_unwanted(one.connection.get_peer())
+        ]
         for one in found:
             one.end("no longer authorised")
         return len(found)
@@ -107,6 +111,7 @@ class LimitedProtocol(H2Protocol):
         """Begin, unless there are too many already."""
         super().connection_made(transport)
         self.processor = Processor.instead_of(self.processor)
+        self.connection.account = Account(self._limits)  # type: ignore[attr-defined]  # for `account_of`
         peer = self.connection.get_peer()
         found = peer.addr()
         self._address = str(found[0]) if found else ""

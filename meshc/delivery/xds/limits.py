@@ -15,6 +15,8 @@ _PREFACE, _FRAME_HEAD = 24, 9
 """What a connection begins with, and a frame: bytes."""
 _CHEAP = frozenset((0, 8))
 """DATA and WINDOW_UPDATE, of which a client that is only busy sends many."""
+_REQUEST = 4096
+"""Bytes of a request that cost as much as another request."""
 _SPARE = 64
 """Descriptors for files, for whoever asks how the server is, and for the server itself."""
 
@@ -35,8 +37,14 @@ class Limits:
     """From one address: that of a translator of addresses may stand for many hosts."""
     types: int = 32
     """Different types on one stream; there are a dozen, and each is remembered."""
-    names: int = 50_000
-    """Names that one stream asks for; a node with 2,000 dependencies has 6,000."""
+    names: int = 100_000
+    """Names that all streams of one connection ask for or have; a node with 2,000 dependencies has
+    14,000."""
+    requests_a_second: int = 50
+    """Requests on one connection, above a burst of ten times as many; the rest waits.  Each 4 KiB
+    of a request count as one more."""
+    taken: float = 60.0
+    """Until a response is read."""
     first_request: float = 5.0
     """From the connection, TLS included, to its first request, and from there to its end."""
     handshake: float = 5.0
@@ -61,7 +69,7 @@ def descriptors() -> int:
 
 
 class Allowance:
-    """A bucket that fills with time: how many frames of the costly kinds may still come."""
+    """A bucket that fills with time: how much of something may still come."""
 
     __slots__ = ("_at", "_left", "_most", "_rate")
 
@@ -76,6 +84,26 @@ class Allowance:
         self._left = min(self._most, self._left + (now - self._at) * self._rate) - number
         self._at = now
         return self._left >= 0
+
+    def owe(self, number: int) -> float:
+        """Spend, also what is not there; return in how many seconds it will be."""
+        return 0.0 if self.take(number) else -self._left / self._rate
+
+
+class Account:
+    """What one connection has used of what its streams share."""
+
+    __slots__ = ("_requests", "names")
+
+    def __init__(self, limits: Limits) -> None:
+        rate = limits.requests_a_second
+        self._requests = Allowance(rate, rate * 10)
+        self.names = 0
+        """Names that its streams ask for or have."""
+
+    def charge(self, size: int) -> float:
+        """Take note of a request of so many bytes; return for how many seconds it has to wait."""
+        return self._requests.owe(1 + size // _REQUEST)
 
 
 class FrameCounter:

@@ -12,11 +12,17 @@ from grpclib.exceptions import GRPCError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from meshc.delivery.xds.limits import Limits
+    from meshc.delivery.xds.limits import Account, Limits
 
 _PREFIX = struct.Struct(">?I")
 _KEPT = 512
 """Bytes that one stream may owe to the windows; all streams of a connection fit into its own."""
+
+
+def account_of(grpc: Any) -> Account:
+    """Return what the connection of a stream has used of what its streams share."""
+    found: Account = grpc._stream.connection.account  # noqa: SLF001, all that handlers know of it
+    return found
 
 
 class Messages:
@@ -29,6 +35,7 @@ class Messages:
     __slots__ = (
         "_acknowledge",
         "_data",
+        "_grpc",
         "_has_ended",
         "_is_first",
         "_limit_at",
@@ -39,6 +46,7 @@ class Messages:
     )
 
     def __init__(self, grpc: Any, limits: Limits) -> None:
+        self._grpc = grpc
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._data = bytearray()
@@ -88,6 +96,8 @@ class Messages:
                 raise StopAsyncIteration
             await self._wait()
         self._is_first, self._limit_at = False, None
+        if (wait_s := account_of(self._grpc).charge(len(message))) > 0:
+            await asyncio.sleep(wait_s)
         return message
 
     def _cut(self) -> bytes | None:

@@ -12,7 +12,7 @@ from grpclib.exceptions import GRPCError
 
 from meshc.delivery.xds.connected import Connected
 from meshc.delivery.xds.grpc_client import USER_AGENT
-from meshc.delivery.xds.reading import Messages
+from meshc.delivery.xds.reading import Messages, account_of
 from meshc.delivery.xds.rewrite import Variant
 from meshc.delivery.xds.strangers import MOST_SHOWN
 from meshc.delivery.xds.stream import ProtocolError, Stream
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshc.delivery.xds.hub import Hub
-    from meshc.delivery.xds.limits import Limits
+    from meshc.delivery.xds.limits import Account, Limits
     from meshc.delivery.xds.snapshot import Snapshot
     from meshc.delivery.xds.wire import Request
 
@@ -106,6 +106,7 @@ class Discovery:
     async def _serve(self, grpc: Any, *, only: TypeUrl | None, is_delta: bool) -> None:
         read = read_delta_request if is_delta else read_request
         connected: Connected | None = None
+        account, names = account_of(grpc), 0
         try:
             async for data in Messages(grpc, self._limits):
                 try:
@@ -116,30 +117,37 @@ class Discovery:
                         raise GRPCError(
                             Status.INVALID_ARGUMENT, "the node of a stream cannot change"
                         )
-                    self._check_size(connected.state, request)
+                    self._check_size(account, connected.state, request)
                     connected.emit(connected.state.request(request, time.monotonic()))
+                    account.names += connected.state.remembered - names
+                    names = connected.state.remembered
+                    await connected.has_room()
                 except (WireError, ProtocolError) as error:
                     raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from error
         except asyncio.CancelledError:
-            if connected is not None and connected.is_failed:
-                raise GRPCError(Status.INTERNAL, "a mistake of meshc itself; ask again") from None
+            if connected is not None and connected.fault is not None:
+                raise connected.fault from None
             if not self.is_ending:
                 raise  # the client has gone
             raise GRPCError(Status.UNAVAILABLE, "this server ends; ask another one") from None
         finally:
             if connected is not None:
                 connected.close()
+                account.names -= names
                 self._hub.leave(connected)
 
-    def _check_size(self, state: Stream, request: Request | DeltaRequest) -> None:
+    def _check_size(self, account: Account, state: Stream, request: Request | DeltaRequest) -> None:
         """Refuse what would have to be remembered without end."""
         known = state.subscriptions
         if request.type_url not in known and len(known) >= self._limits.types:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many types on one stream")
         if isinstance(request, DeltaRequest):
-            count = sum(len(one.interest.names) for one in known.values())
-            if count + len(request.subscribe) > self._limits.names:
-                raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many names on one stream")
+            more = len(request.subscribe) + len(request.known)
+        else:
+            before = known.get(TypeUrl(request.type_url))
+            more = len(request.names) - (0 if before is None else len(before.interest.names))
+        if more > 0 and account.names + more > self._limits.names:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many names on one connection")
 
     async def _connect(
         self,
@@ -170,7 +178,9 @@ class Discovery:
             only=only,
             has_legacy_wildcard=variant is not Variant.GRPC_CLIENT,
         )
-        connected = Connected(grpc, node=request.node, variant=variant, state=state)
+        connected = Connected(
+            grpc, node=request.node, variant=variant, state=state, taken_s=self._limits.taken
+        )
         self._hub.join(connected)
         return connected
 

@@ -71,6 +71,11 @@ class Stream:
         return self._last_nonce
 
     @property
+    def remembered(self) -> int:
+        """How many names the client asks for or has, of all types."""
+        return sum(len(one.interest.names) + len(one.has) for one in self.subscriptions.values())
+
+    @property
     def is_settled(self) -> bool:
         """Whether the client runs all that it asked for as it should be, and refused nothing."""
         return all(

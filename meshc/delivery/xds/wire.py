@@ -18,6 +18,10 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BITS = 64
 _NODE_ID, _NODE_USER_AGENT = 1, 6
 _STATUS_MESSAGE = 2
+_MOST_TEXT = 512
+"""Bytes of a name, a type or a version, each of which is remembered."""
+_MOST_REASON = 1024
+"""Characters of what a client says of a refusal that are kept."""
 
 
 class WireError(ValueError):
@@ -225,9 +229,12 @@ def _bytes(value: bytes | int) -> bytes:
     return value
 
 
-def _text(value: bytes | int) -> str:
+def _text(value: bytes | int, most: int = _MOST_TEXT) -> str:
+    data = _bytes(value)
+    if len(data) > most:
+        raise WireError(f"a text of more than {most} bytes")
     try:
-        return _bytes(value).decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         raise WireError("a text is not UTF-8") from error
 
@@ -248,7 +255,8 @@ def _status_message(value: bytes | int) -> str:
     found = ""
     for number, part in _fields(_bytes(value)):
         if number == _STATUS_MESSAGE:
-            found = _text(part)
+            # The end may be in the middle of a character.
+            found = _bytes(part)[: 4 * _MOST_REASON].decode(errors="replace")[:_MOST_REASON]
     return found
 
 

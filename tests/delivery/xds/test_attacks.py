@@ -271,7 +271,7 @@ def test_names_that_a_client_asks_for_are_not_remembered_without_end(tmp_path: P
                 await call.ask(ENDPOINT, resource_names_subscribe=names)
             code, details = await call.status()
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert details == "too many names on one stream"
+        assert details == "too many names on one connection"
 
     _play(tmp_path, scene, Limits(names=1_000))
 

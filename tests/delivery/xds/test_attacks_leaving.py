@@ -101,6 +101,20 @@ def test_a_connection_without_a_stream_is_asked_to_come_again() -> None:
     play_within(Limits(first_request=0.2, idle=0.2, age_grace=0.2), scene, endpoints="a")
 
 
+def test_others_are_cut_while_a_connection_is_about_to_close() -> None:
+    async def scene(stage: Stage) -> None:
+        async with wire.raw(stage.port) as one, wire.raw(stage.port) as other:
+            await until(lambda: len(stage.server.connections.open) == 2)
+            next(iter(stage.server.connections.open)).end("it is over")
+
+            assert stage.server.connections.close_where(lambda _peer: True) == 1
+
+            assert await one.is_ended()
+            assert await other.is_ended()
+
+    play_within(Limits(), scene)
+
+
 def test_answers_to_pings_that_were_never_read_keep_nobody() -> None:
     async def scene(stage: Stage) -> None:
         with _deaf(stage.port) as peer:
