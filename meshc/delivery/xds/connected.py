@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from h2.exceptions import StreamClosedError
 
 from meshc.delivery.xds.writing import write
 from meshc.diagnostics.errors import MeshcError
@@ -139,7 +140,7 @@ class Connected:
         )
         self._end(_MISTAKE)
 
-    def _end(self, fault: GRPCError) -> None:
+    def _end(self, fault: GRPCError | None) -> None:
         self.fault = fault
         self.close()
         if self._reader is not None:
@@ -150,9 +151,12 @@ class Connected:
             while self._outbox:
                 async with asyncio.timeout(self._taken_s):
                     await self._grpc.send_message(self._outbox.pop(0))
+        except StreamClosedError:
+            self._end(None)  # the client has gone
         except TimeoutError:
             self._end(_NOT_READ)
-        except Exception:  # noqa: BLE001, mostly the client has gone; who hears no more must not stay
-            self._end(_MISTAKE)
+        except Exception:  # noqa: BLE001, who hears no more must not stay
+            has_gone = self._grpc._stream.connection.is_closing()  # noqa: SLF001, as in `write`
+            self._end(None if has_gone else _MISTAKE)
         finally:
             self._sender = None

@@ -41,6 +41,10 @@ _CONFIGURATION = Configuration(
 ).__for_server__()
 
 
+def _is_request(event: RequestReceived) -> bool:
+    return {name for name, _ in event.headers or ()} >= {":method", ":path"}
+
+
 class Connections:
     """All open connections of a server."""
 
@@ -92,6 +96,7 @@ class LimitedProtocol(H2Protocol):
     def __init__(self, handler: Handler, h2_config: H2Configuration, all_of: Connections) -> None:
         limits = all_of.limits
         super().__init__(handler, _CONFIGURATION, h2_config)
+        self._streams = handler
         self._all = all_of
         self._limits = limits
         self._allowance = Allowance(limits.frames_a_second, limits.frames_a_second * 10)
@@ -163,6 +168,8 @@ class LimitedProtocol(H2Protocol):
             self._close("the client has gone")
         elif isinstance(event, PingAckReceived):
             self._answered(event.ping_data)
+        elif isinstance(event, RequestReceived) and not _is_request(event):
+            self.end("a request without a method or a path")
         else:
             self._has_asked = self._has_asked or isinstance(event, RequestReceived)
             self.processor.process(event)
@@ -178,7 +185,8 @@ class LimitedProtocol(H2Protocol):
         self._all.leave(self, self._address)
         super().connection_lost(exc)
         # Streams that were reset wait for room to say so, and are told of no end.
-        self.resume_writing()
+        for task in self._streams._cancelled:  # noqa: SLF001, the same
+            task.cancel()
 
     def end(self, reason: str) -> None:
         """Close the connection of a client that has broken a limit, and end its streams."""

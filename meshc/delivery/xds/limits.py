@@ -79,15 +79,23 @@ class Allowance:
         self._at = time.monotonic()
 
     def take(self, number: int) -> bool:
-        """Spend; return whether there was enough."""
-        now = time.monotonic()
-        self._left = min(self._most, self._left + (now - self._at) * self._rate) - number
-        self._at = now
-        return self._left >= 0
+        """Spend what is there; where that is not enough nothing is spent."""
+        self._fill()
+        if number > self._left:
+            return False
+        self._left -= number
+        return True
 
     def owe(self, number: int) -> float:
         """Spend, also what is not there; return in how many seconds it will be."""
-        return 0.0 if self.take(number) else -self._left / self._rate
+        self._fill()
+        self._left -= number
+        return max(0.0, -self._left / self._rate)
+
+    def _fill(self) -> None:
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
 
 
 class Account:

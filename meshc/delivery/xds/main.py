@@ -12,6 +12,7 @@ from meshc.delivery.log import Log
 from meshc.delivery.notify import notify
 from meshc.delivery.xds.control import ServerPages, serve_control
 from meshc.delivery.xds.library import Library
+from meshc.delivery.xds.records import take_records
 from meshc.delivery.xds.reporting import Reporter, serving_on
 from meshc.delivery.xds.run import Serving
 from meshc.delivery.xds.source import open_source
@@ -44,6 +45,7 @@ def run(settings: ServeSettings, *, worker: str = "") -> int:
 
 async def _serve(settings: ServeSettings, worker: str) -> int:
     journal = Log(is_json=settings.log == "json", worker=worker or None)
+    take_records(journal)
     library = Library(load_schema(known_versions()[-1]))
     serving = Serving(settings, open_source(settings, library))
     ended = asyncio.Event()

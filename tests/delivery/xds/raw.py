@@ -37,7 +37,9 @@ def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> b
     return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
 
 
-def headers(stream: int, *more: tuple[str, str], flags: int = END_HEADERS) -> bytes:
+def headers(
+    stream: int, *more: tuple[str, str], flags: int = END_HEADERS, without: str = ""
+) -> bytes:
     """The head of a request for everything; no header is indexed, so none is remembered."""
     fields = (
         (":method", "POST"),
@@ -48,7 +50,8 @@ def headers(stream: int, *more: tuple[str, str], flags: int = END_HEADERS) -> by
         ("content-type", "application/grpc"),
         *more,
     )
-    return frame(HEADERS, flags, stream, b"".join(_literal(*one) for one in fields))
+    data = b"".join(_literal(*one) for one in fields if one[0] != without)
+    return frame(HEADERS, flags, stream, data)
 
 
 def _literal(name: str, value: str) -> bytes:
