@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.layout import NODE_FILES, SERVICES, instances_path, node_directory
@@ -103,6 +103,9 @@ class Manifest:
 
     data: Mapping[str, Any]
     digest: str
+    _by_service: dict[str, Mapping[str, tuple[str, str]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def parse(cls, text: bytes) -> Manifest:
@@ -161,12 +164,24 @@ class Manifest:
                 name: (f"{node_directory(node)}/{name}", str(entry[name])) for name in NODE_FILES
             }
             for service, names in entry["uses"].items():
+                known = self._service_files(service)
                 for name in names:
-                    path = f"{SERVICES}/{service}/{name}"
-                    files[path] = (path, str(self.data["services"][service][name]))
+                    file = known[name]
+                    files[file[0]] = file
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f'the manifest contradicts itself about node "{node}"') from error
         return files
+
+    def _service_files(self, service: str) -> Mapping[str, tuple[str, str]]:
+        """Name → path and SHA-256; made once, as many nodes use the same."""
+        found = self._by_service.get(service)
+        if found is None:
+            found = {
+                name: (f"{SERVICES}/{service}/{name}", str(digest))
+                for name, digest in self.data["services"][service].items()
+            }
+            self._by_service[service] = found
+        return found
 
     def instances_file(self, service: str) -> tuple[str, str] | None:
         """Return path and SHA-256 of the facts about a service's instances, None without any."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from meshc.artifact.layout import BOOTSTRAP, is_health_path
 from meshc.artifact.manifest import drain_seconds, file_digest
 from meshc.delivery.xds.library import read_resources
 from meshc.delivery.xds.rewrite import Variant, rewritten
-from meshc.delivery.xds.snapshot import Snapshot, TypeSet
+from meshc.delivery.xds.snapshot import Snapshot
 from meshc.delivery.xds.types import SHORT_NAMES
 from meshc.diagnostics.errors import BundleError
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.types import TypeUrl
 
 _VERSION_LENGTH = 32
+_MOST_NAMES = 256
+"""Of files; a bundle has a dozen."""
 
 Files = dict[str, tuple[str, str]]
 """Path on the host → (path in the bundle, digest)."""
@@ -72,8 +76,10 @@ class NodeBundles(abc.ABC):
         return (node, variant) in self._snapshots
 
     def hold(self, node: str, variant: Variant) -> None:
-        """Make a snapshot that will be asked for, and keep it until `settle`."""
-        self._held.append(self.snapshot(node, variant))
+        """Make the snapshot of a node that changes, and keep it until `settle`."""
+        known = self._snapshots.get((node, variant)) or self._made(node, variant)
+        self._snapshots[node, variant] = known
+        self._held.append(known)
 
     def snapshot(self, node: str, variant: Variant) -> Snapshot:
         """Return a node's resources; the same object as long as nothing of it changes."""
@@ -129,7 +135,9 @@ class NodeBundles(abc.ABC):
         return Snapshot(
             node=node,
             generation=self.generation,
-            types={type_url: _union(files) for type_url, files in by_type.items()},
+            types={
+                type_url: self._library.union(tuple(files)) for type_url, files in by_type.items()
+            },
             drain_s=drain_seconds(self.drain_time(node)),
             parts=tuple(file for files in by_type.values() for file in files),
         )
@@ -162,7 +170,7 @@ class ManifestBundles(NodeBundles):
         self.generation = manifest.generation
         self.mesh = manifest.mesh
         self._reader = read
-        self._files: dict[str, Files] = {}
+        _share_uses(manifest)
 
     def has(self, node: str) -> bool:
         """Whether there is such a node."""
@@ -170,11 +178,7 @@ class ManifestBundles(NodeBundles):
 
     def files(self, node: str) -> Files:
         """Return the files of a node that hold resources; raises UnknownNameError."""
-        found = self._files.get(node)
-        if found is None:
-            found = resource_files(self.manifest.node_files(node))
-            self._files[node] = found
-        return found
+        return resource_files(self.manifest.node_files(node))
 
     def drain_time(self, node: str) -> str:
         """Return the drain time of the mesh."""
@@ -191,6 +195,16 @@ class ManifestBundles(NodeBundles):
         return self._reader(place)
 
 
+def _share_uses(manifest: Manifest) -> None:
+    """Keep once what nodes of the same services use: of a large mesh, that is most of it."""
+    known: dict[Any, Any] = {}
+    for entry in manifest.data["nodes"].values():
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # said when it is asked for
+            uses = entry["uses"]
+            key = tuple((service, *names) for service, names in uses.items())
+            entry["uses"] = known.setdefault(key, uses)
+
+
 def resource_files(files: Files) -> Files:
     """Return those of the files of a node that hold resources."""
     return {
@@ -198,19 +212,20 @@ def resource_files(files: Files) -> Files:
     }
 
 
-def _union(files: list[FileResources]) -> TypeSet:
-    if len(files) == 1:
-        return files[0].resources
-    return TypeSet.of(one for file in files for one in file.resources.resources.values())
+@functools.lru_cache(_MOST_NAMES)
+def _type_of_name(name: str) -> TypeUrl | None:
+    for type_url, short in SHORT_NAMES.items():
+        if name.startswith(short.lower()):
+            return type_url
+    return None
 
 
 def type_of(path: str) -> TypeUrl:
     """Return the type of the resources in a file of a node, which its name starts with."""
-    name = path.rpartition("/")[2]
-    for type_url, short in SHORT_NAMES.items():
-        if name.startswith(short.lower()):
-            return type_url
-    raise BundleError(f'"{path}" holds no resources of a known type')
+    found = _type_of_name(path.rpartition("/")[2])
+    if found is None:
+        raise BundleError(f'"{path}" holds no resources of a known type')
+    return found
 
 
 def changed_nodes(old: NodeBundles, new: NodeBundles, nodes: Iterable[str]) -> set[str]:

@@ -44,6 +44,10 @@ class Library:
             weakref.WeakValueDictionary()
         )
 
+        self._unions: weakref.WeakValueDictionary[tuple[FileResources, ...], TypeSet] = (
+            weakref.WeakValueDictionary()
+        )
+
     def __len__(self) -> int:
         return len(self._files)
 
@@ -67,6 +71,16 @@ class Library:
         file = FileResources(type_url, TypeSet.of(found))
         self._files[digest, variant] = file
         return file
+
+    def union(self, files: tuple[FileResources, ...]) -> TypeSet:
+        """Return the resources of several files; all nodes with the same files have the same."""
+        if len(files) == 1:
+            return files[0].resources
+        known = self._unions.get(files)
+        if known is None:
+            known = TypeSet.of(one for file in files for one in file.resources.resources.values())
+            self._unions[files] = known
+        return known
 
     def _encoded(self, message: dict[str, Any], type_url: TypeUrl, variant: Variant) -> Encoded:
         digest = hashlib.sha256(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)).digest()

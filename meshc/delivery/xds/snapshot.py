@@ -60,7 +60,7 @@ def encoded(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TypeSet:
     """All resources of one type that a node should have; ``version`` is a digest of them."""
 

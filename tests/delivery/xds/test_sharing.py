@@ -90,6 +90,12 @@ def test_nodes_share_all_but_what_is_their_own(tmp_path: Path, encodings: list[s
     assert _shared(snapshots[0], snapshots[19]) == {
         *("inbound/front", "outbound/app", "app", "outbound/app@front"),
     }
+    uses = [bundles.manifest.data["nodes"][f"front{number}"]["uses"] for number in range(20)]
+    assert all(one is uses[0] for one in uses)
+    # Endpoints and routes come from several files, and are put together once.
+    assert snapshots[0].of(ENDPOINT) is snapshots[19].of(ENDPOINT)
+    assert snapshots[0].of(ROUTE) is snapshots[19].of(ROUTE)
+    assert len(snapshots[0].of(ROUTE).resources) == 2
     assert (
         snapshots[0].of(LISTENER).resources["inbound/front"]
         is not snapshots[19].of(LISTENER).resources["inbound/front"]
