@@ -154,7 +154,8 @@ class Call:
 
     async def status(self) -> tuple[grpc.StatusCode, str]:
         """Wait for the end of the call."""
-        return await self._call.code(), await self._call.details()
+        code = await asyncio.wait_for(self._call.code(), SECONDS)
+        return code, await self._call.details()
 
     def cancel(self) -> None:
         """End the call from this side."""

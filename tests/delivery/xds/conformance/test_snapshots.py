@@ -209,7 +209,7 @@ def test_a_push_is_of_one_generation_however_often_it_is_overtaken(*, is_delta: 
 
         switching = asyncio.ensure_future(switch())
         has: dict[str, str] = {}
-        while received < _RESPONSES or set(has.values()) != {str(last)}:
+        while received < _RESPONSES or has != dict.fromkeys(types, str(last)):
             response = await talk.answer()
             received += 1
             has[response.type_url] = generation_of(response)
