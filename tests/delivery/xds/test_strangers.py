@@ -25,7 +25,7 @@ from tests.delivery.xds.served import Caller, caller, free_port, served
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HOSTILE = 'no"\n\x1b[2J event=serving ' + "x" * 20_000
+_HOSTILE = 'no"\n\x1b[2J event=serving ' + "x" * 400
 
 
 async def _refused(client: Caller, node: str) -> tuple[grpc.StatusCode, str]:
