@@ -5,6 +5,9 @@ it may be in use: clusters old and new together, then endpoints, then listeners,
 is left over goes when the client has taken the listeners and routes that no longer use it, and
 their connections have had the time to end.  On streams of one type nobody can be asked, so what
 is left over simply stays for that time.
+
+Endpoints follow their clusters without an answer to these: an Envoy gives it when they have warmed,
+and they warm when they have endpoints.
 """
 
 from __future__ import annotations
@@ -14,7 +17,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from meshc.delivery.xds.snapshot import EMPTY, TypeSet
-from meshc.delivery.xds.subscription import DeltaSubscription, Send, WholeSubscription
+from meshc.delivery.xds.subscription import (
+    UNKNOWN,
+    DeltaSubscription,
+    Send,
+    WholeSubscription,
+)
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ORDER, ROUTE, TypeUrl
 from meshc.delivery.xds.wire import DeltaRequest, Request, delta_response, response
 
@@ -39,7 +47,8 @@ class ProtocolError(Exception):
 class _Kept:
     """A resource that is no longer wanted and may still be in use."""
 
-    resource: Encoded
+    resource: Encoded | None
+    """None: the client has it from an earlier stream, and only its name is known."""
     release_at: float | None = None
     """None: the client has not taken what no longer uses it."""
 
@@ -62,8 +71,11 @@ class Stream:
     _last_nonce: int = 0
     _sent_at: dict[TypeUrl, float] = field(default_factory=dict)
     _rebuilt: set[str] = field(default_factory=set)
-    """Endpoints of clusters in the last response, which an Envoy that rebuilds them waits for."""
+    """Endpoints of clusters that were sent before the client asked for any endpoints."""
+    _clusters_sent: str = ""
+    """Version of the clusters that were sent last, answered or not."""
     _clusters_at: float = 0.0
+    _began_at: float = 0.0
 
     @property
     def responses(self) -> int:
@@ -95,6 +107,9 @@ class Stream:
             ProtocolError: it has no type, or one that this stream is not for.
         """
         type_url = self._type_of(request)
+        if not self.subscriptions:
+            self._began_at = now
+        is_first = type_url not in self.subscriptions
         subscription = self._subscription(type_url)
         was_outstanding = subscription.is_outstanding
         if isinstance(request, DeltaRequest):
@@ -105,11 +120,10 @@ class Stream:
             is_timely = subscription.take(request)
         if not is_timely and not self.is_delta:
             return []
+        if is_first:
+            self._come_back(type_url, subscription)
         if type_url == CLUSTER and was_outstanding and not subscription.is_outstanding:
             self._clusters_at = now
-            if (endpoints := self.subscriptions.get(ENDPOINT)) is not None:
-                endpoints.force(self._rebuilt)
-            self._rebuilt.clear()
         return self._due(now)
 
     def publish(self, snapshot: Snapshot, now: float) -> list[bytes]:
@@ -139,7 +153,7 @@ class Stream:
                 for type_url, subscription in self.subscriptions.items()
                 if subscription.is_outstanding
             ]
-            times.append(self._clusters_at + _PATIENCE_S)
+            times += [self._clusters_at + _PATIENCE_S, self._began_at + _PATIENCE_S]
         return min((at for at in times if at > now), default=None)
 
     def _type_of(self, request: Request | DeltaRequest) -> TypeUrl:
@@ -160,6 +174,16 @@ class Stream:
             self.subscriptions[type_url] = found
         return found
 
+    def _come_back(self, type_url: TypeUrl, subscription: Subscription) -> None:
+        """Take what a client may have from an earlier stream into account."""
+        if type_url == ENDPOINT:
+            subscription.force(self._rebuilt)
+            self._rebuilt.clear()
+        if type_url in _KEPT_TYPES:
+            for name in subscription.has.keys() - self._view(type_url).resources.keys():
+                del subscription.has[name]
+                self._kept.setdefault(type_url, {})[name] = _Kept(None)
+
     def _keep(self, type_url: TypeUrl, old: Snapshot) -> None:
         wanted = self.snapshot.of(type_url).resources
         kept = self._kept.setdefault(type_url, {})
@@ -173,8 +197,9 @@ class Stream:
         """Return what the client should have for now: what it needs, and what it may still use."""
         found = self._views.get(type_url)
         if found is None:
-            kept = {name: one.resource for name, one in self._kept.get(type_url, {}).items()}
-            found = self.snapshot.of(type_url).joined(kept)
+            kept = self._kept.get(type_url, {})
+            left = {name: one.resource for name, one in kept.items() if one.resource is not None}
+            found = self.snapshot.of(type_url).joined(left)
             self._views[type_url] = found
         return found
 
@@ -201,11 +226,17 @@ class Stream:
         self._last_nonce += 1
         nonce = str(self._last_nonce)
         if subscription.type_url == CLUSTER:
-            self._rebuilt |= {
+            self._clusters_sent = self._view(CLUSTER).version
+            # An Envoy builds these anew and waits for endpoints, which it may not ask for again.
+            rebuilt = {
                 one.endpoints
                 for one in what.resources
                 if one.endpoints is not None and not subscription.is_current(one)
             }
+            if (endpoints := self.subscriptions.get(ENDPOINT)) is not None:
+                endpoints.force(rebuilt)
+            else:
+                self._rebuilt |= rebuilt
         subscription.sent(nonce, what)
         self._sent_at[subscription.type_url] = now
         if self.is_delta:
@@ -227,7 +258,8 @@ class Stream:
         if self.only is not None:
             return True
         if type_url == ENDPOINT:
-            return self._is_answered(CLUSTER, now)
+            is_sent = self._clusters_sent == self._view(CLUSTER).version
+            return is_sent or self._is_answered(CLUSTER, now)
         if type_url == LISTENER:
             return self._are_clusters_ready(now)
         if type_url == ROUTE:
@@ -265,7 +297,7 @@ class Stream:
         """Let go of what nobody uses any more; return whether there was something."""
         if not any(self._kept.values()):
             return False
-        is_taken = self._is_taken(LISTENER) and self._is_taken(ROUTE)
+        is_taken = self._is_taken(LISTENER, now) and self._is_taken(ROUTE, now)
         has_released = False
         for type_url, kept in self._kept.items():
             for name, one in list(kept.items()):
@@ -275,14 +307,23 @@ class Stream:
                 elif one.release_at <= now:
                     del kept[name]
                     self._views.pop(type_url, None)
+                    if one.resource is None:
+                        self._take_away(self.subscriptions[type_url], name)
                     has_released = True
         return has_released
 
-    def _is_taken(self, type_url: TypeUrl) -> bool:
+    def _take_away(self, subscription: Subscription, name: str) -> None:
+        """Remember again that a client has what it came back with, which nobody wants."""
+        if subscription.interest.wants(name):
+            subscription.has[name] = UNKNOWN
+
+    def _is_taken(self, type_url: TypeUrl, now: float) -> bool:
         """Whether the client runs what it should of a type, as far as it wants any."""
         subscription = self.subscriptions.get(type_url)
-        if subscription is None or self.only is not None:
+        if self.only is not None:
             return True
+        if subscription is None:
+            return now >= self._began_at + _PATIENCE_S  # before that it may be about to ask
         if subscription.is_outstanding or subscription.refusal is not None:
             return False
         wanted = subscription.interest.select(self.snapshot.types.get(type_url, EMPTY))

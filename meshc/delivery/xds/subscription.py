@@ -15,14 +15,14 @@ from meshc.delivery.xds.snapshot import version_of
 from meshc.delivery.xds.types import WHOLE_STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from meshc.delivery.xds.snapshot import Encoded, TypeSet
     from meshc.delivery.xds.types import TypeUrl
     from meshc.delivery.xds.wire import DeltaRequest, Request
 
 WILDCARD = "*"
-_UNKNOWN = ""
+UNKNOWN = ""
 """Version of a resource that the client has in some version or other."""
 
 
@@ -88,9 +88,9 @@ class Subscription:
         self._in_flight = what
         self.forced.difference_update(one.name for one in what.resources)
 
-    def force(self, names: Collection[str]) -> None:
-        """Send these again although the client has them."""
-        self.forced.update(name for name in names if name in self.has)
+    def force(self, names: Iterable[str]) -> None:
+        """Send these again although the client has them, or is about to."""
+        self.forced.update(name for name in names if self.interest.wants(name))
 
     @property
     def refused(self) -> frozenset[str]:
@@ -120,7 +120,7 @@ class Subscription:
             self.refusals += 1
             self.refusal, self.refused_version = error, what.version
             self._parked.update((one.name, one.version) for one in what.resources)
-            self.has.update((one.name, _UNKNOWN) for one in what.resources)
+            self.has.update((one.name, UNKNOWN) for one in what.resources)
 
     def _forget_refusal(self, selected: Mapping[str, Encoded]) -> None:
         """Forget a refusal of what the client is no longer to have."""
@@ -197,7 +197,6 @@ class WholeSubscription(Subscription):
                 self.acknowledged_version = self.sent_version = version
                 self.has.update((one.name, one.version) for one in selected.values())
                 self._is_owed = False
-                return None
         if version != self._whole_parked:
             self._forget_refusal(selected)
         if self.type_url in WHOLE_STATE:
@@ -275,7 +274,7 @@ class DeltaSubscription(Subscription):
                 self._parked.pop(name, None)
                 if self.interest.is_wildcard:
                     self._gone.add(name)
-        self.forced &= self.has.keys()
+        self.forced = {name for name in self.forced if self.interest.wants(name)}
 
     def next(self, available: TypeSet) -> Send | None:
         """Return what has to be sent now."""

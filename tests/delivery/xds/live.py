@@ -15,7 +15,7 @@ from meshc.artifact.store import DirectoryStore
 from meshc.delivery.xds.bootstrap import Credentials, Subscribing, grpc_bootstrap
 from meshc.delivery.xds.settings import address
 from meshc.delivery.xds.status import describe
-from tests.delivery.live import Load, free_ports, get, running_envoy, until, upstream
+from tests.delivery.live import START_LIMIT_S, Load, free_ports, get, running_envoy, until, upstream
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, free_port, served
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HOST = f"127.46.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
 """Of this process alone, as ports are looked for long before they are used."""
 DRAIN_S = 3
+_SETTLED_S = 10.0
+"""An Envoy that misses something goes on without it after 15 s."""
 
 
 class Running:
@@ -61,7 +63,7 @@ class Running:
         found: dict[str, Any] = self._do(asked())
         return found
 
-    def until_settled(self, generation: str) -> None:
+    def until_settled(self, generation: str, limit_s: float = START_LIMIT_S) -> None:
         """Wait until everything that was sent is acknowledged."""
 
         def is_settled() -> bool:
@@ -72,7 +74,7 @@ class Running:
                 for one in streams
             )
 
-        until(is_settled, f"everybody on {generation}: {self.status()}")
+        until(is_settled, f"everybody on {generation}: {self.status()}", limit_s)
 
 
 @contextlib.contextmanager
@@ -219,6 +221,7 @@ def walk(folder: Path, subscribing: Subscribing, *, requests: int) -> Counter[st
             "endpoint added": mesh.build([one, two]),
             "endpoint removed": mesh.build([two]),
             "route changed": mesh.build([two], policy=", timeouts: {request: 7s}"),
+            "cluster changed": mesh.build([two], policy=", timeouts: {connect: 700ms}"),
             "dependency added": mesh.build([two], other=one),
             "cluster renamed": mesh.build([one], name="renamed", other=two),
             "dependency removed": mesh.build([one], name="renamed"),
@@ -240,7 +243,7 @@ def walk(folder: Path, subscribing: Subscribing, *, requests: int) -> Counter[st
                 for name, bundle in states.items():
                     if name != "start":
                         running.put(bundle)
-                    running.until_settled(generation_of(bundle))
+                    running.until_settled(generation_of(bundle), _SETTLED_S)
                     load.more(requests)
                     assert set(answers) <= {"one", "two"}, (name, answers)
     return answers

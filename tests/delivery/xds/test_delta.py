@@ -6,7 +6,7 @@ import pytest
 
 from meshc.delivery.xds.stream import Stream
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
-from tests.delivery.xds.streams import Client, names_in, resource, snapshot
+from tests.delivery.xds.streams import RELEASE_S, Client, names_in, resource, snapshot
 
 
 def _client(**names: str) -> Client:
@@ -48,13 +48,22 @@ def test_what_goes_is_named() -> None:
     assert client.acknowledge(response) == []
 
 
-def test_a_client_that_comes_back_gets_the_difference_alone() -> None:
+@pytest.mark.parametrize("waits_s", [5, 0], ids=["aggregated", "of one type"])
+def test_a_client_that_comes_back_gets_the_difference_alone(waits_s: int) -> None:
     known = {"a": resource(CLUSTER, "a").version, "b": "old", "gone": "x"}
+    client = _client(clusters="a b")
+    client.stream.only = None if waits_s else CLUSTER  # it may be about to ask for listeners
 
-    (response,) = _client(clusters="a b").ask_delta(CLUSTER, known=known)
+    (response,) = client.ask_delta(CLUSTER, known=known)
 
     assert names_in(response) == ["b"]
-    assert list(response.removed_resources) == ["gone"]
+    assert list(response.removed_resources) == []
+    assert client.acknowledge(response) == []
+    if waits_s:
+        assert client.wait(waits_s) == []
+    assert client.wait(RELEASE_S - 0.5) == []
+    (later,) = client.wait(0.5)
+    assert (names_in(later), list(later.removed_resources)) == ([], ["gone"])
 
 
 def test_names_that_do_not_exist_are_silent_until_they_do() -> None:

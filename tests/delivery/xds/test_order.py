@@ -69,6 +69,32 @@ def test_a_new_dependency_comes_clusters_endpoints_listeners_routes(envoy: Envoy
     assert envoy.accept(routes) == []
 
 
+def test_an_envoy_that_answers_clusters_when_they_have_endpoints_gets_these_first(
+    envoy: Envoy,
+) -> None:
+    (clusters,) = envoy.publish(
+        snapshot(clusters="a b", endpoints="e-a e-b", listeners="l2", routes="r2")
+    )
+
+    (endpoints,) = envoy.watch_endpoints("e-b")
+    assert names_in(endpoints) == ["e-b"]
+    assert envoy.accept(endpoints) == []  # listeners wait until the clusters are warm
+
+    (listeners,) = envoy.accept(clusters)
+    assert listeners.type_url == LISTENER
+
+
+def test_endpoints_do_not_come_before_the_clusters_that_they_were_changed_with(
+    envoy: Envoy,
+) -> None:
+    clusters, endpoints = envoy.publish(snapshot(**_OLD | {"clusters": "a2"}))
+    envoy.accept(endpoints)
+
+    assert envoy.publish(snapshot(**_OLD | {"clusters": "a3", "endpoints": "e-a3"})) == []
+
+    assert _types(envoy.accept(clusters)) == ["CDS", "EDS"]
+
+
 def test_a_cluster_that_goes_stays_until_nothing_uses_it(envoy: Envoy) -> None:
     responses = envoy.publish(snapshot(clusters="b", endpoints="e-b", listeners="l2", routes="r2"))
     (clusters,) = responses
@@ -108,11 +134,79 @@ def test_a_cluster_that_comes_back_is_not_taken_away(envoy: Envoy) -> None:
 
 
 def test_endpoints_are_sent_again_for_a_cluster_that_was_rebuilt(envoy: Envoy) -> None:
-    (clusters,) = envoy.publish(snapshot(**_OLD | {"clusters": "a2"}))
+    clusters, endpoints = envoy.publish(snapshot(**_OLD | {"clusters": "a2"}))
 
-    (endpoints,) = envoy.accept(clusters)
+    assert _types([clusters, endpoints]) == ["CDS", "EDS"]
+    assert names_in(endpoints) == ["e-a"]
+    assert envoy.accept(endpoints) == []
+    assert envoy.accept(clusters) == []
+
+
+@pytest.mark.parametrize("is_delta", [False, True], ids=["whole", "delta"])
+def test_endpoints_are_sent_again_to_who_comes_back_to_other_clusters(*, is_delta: bool) -> None:
+    before, now = snapshot(**_OLD), snapshot(**_OLD | {"clusters": "a2"})
+    client = Client(Stream(snapshot=now, is_delta=is_delta))
+
+    def ask(type_url: TypeUrl, *names: str) -> list[Any]:
+        had = before.of(type_url)
+        if not is_delta:
+            return client.ask(type_url, *names, version=had.version)
+        known = {name: one.version for name, one in had.resources.items()}
+        return client.ask_delta(type_url, subscribe=names, known=known)
+
+    assert _types(ask(CLUSTER)) == ["CDS"]
+    (endpoints,) = ask(ENDPOINT, "e-a")
 
     assert names_in(endpoints) == ["e-a"]
+
+
+def _comes_back(envoy: Envoy, *types: TypeUrl) -> dict[TypeUrl, list[Any]]:
+    """Ask as a client that has what was current at first; returns what comes."""
+    old = snapshot(**_OLD)
+    found = {}
+    for type_url in types:
+        known = {name: one.version for name, one in old.of(type_url).resources.items()}
+        names = envoy.interest[type_url]
+        found[type_url] = envoy.ask_delta(type_url, subscribe=names, known=known)
+    return found
+
+
+def test_what_is_gone_stays_with_who_comes_back_until_nothing_uses_it() -> None:
+    """Over delta; the state of the world does not say what a client has."""
+    new = snapshot(clusters="b", endpoints="e-b", listeners="l2", routes="r2")
+    envoy = Envoy(Stream(snapshot=new, is_delta=True))
+    envoy.interest = {CLUSTER: [], ENDPOINT: ["e-a"], LISTENER: [], ROUTE: ["r"]}
+
+    found = _comes_back(envoy, CLUSTER, ENDPOINT, LISTENER, ROUTE)
+
+    (clusters,) = found.pop(CLUSTER)
+    assert (names_in(clusters), list(clusters.removed_resources)) == (["b"], [])
+    assert not any(found.values())
+    (endpoints,) = envoy.watch_endpoints("e-b")
+    assert list(endpoints.removed_resources) == []
+    envoy.accept(endpoints)
+    (listeners,) = envoy.accept(clusters)
+    (routes,) = envoy.accept(listeners)
+    assert envoy.wait(RELEASE_S * 2) == []  # not while the routes are not accepted
+    assert envoy.accept(routes) == []
+    assert envoy.wait(RELEASE_S - 1) == []
+
+    gone = {one.type_url: list(one.removed_resources) for one in envoy.wait(1)}
+
+    assert gone == {CLUSTER: ["a"], ENDPOINT: ["e-a"]}
+
+
+def test_what_was_gone_and_is_wanted_again_is_sent_and_stays() -> None:
+    envoy = Envoy(Stream(snapshot=snapshot(clusters="b"), is_delta=True))
+    envoy.interest = {CLUSTER: []}
+    (clusters,) = _comes_back(envoy, CLUSTER)[CLUSTER]
+    envoy.accept(clusters)
+
+    (again,) = envoy.publish(snapshot(clusters="a b"))
+
+    assert names_in(again) == ["a"]
+    envoy.accept(again)
+    assert envoy.wait(RELEASE_S * 2) == []
 
 
 def test_listeners_come_late_to_a_client_that_never_asks_for_endpoints(envoy: Envoy) -> None:
