@@ -78,8 +78,11 @@ def _dynamic(subscribing: Subscribing) -> dict[str, Any]:
             is_delta = subscribing is Subscribing.DELTA_ADS
             source = config_source(Variant.AGGREGATED)
             stream = config_source(Variant.DELTA_GRPC if is_delta else Variant.GRPC)
-            ads = stream["api_config_source"] | {"set_node_on_first_message_only": True}
-            return {"ads_config": ads, "cds_config": source, "lds_config": source}
+            return {
+                "ads_config": stream["api_config_source"],
+                "cds_config": source,
+                "lds_config": source,
+            }
         case Subscribing.PER_TYPE:
             source = config_source(Variant.GRPC)
         case Subscribing.REST:

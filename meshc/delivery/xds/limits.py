@@ -1,7 +1,8 @@
 """What one connection may cost, over what grpclib limits by itself.
 
-Figures: the secure defaults of gRPC servers on hostile networks; an Envoy's own first request is
-about 30 KiB, its pings are 30 s apart, and it opens one or seven streams.
+Figures: the secure defaults of gRPC servers on hostile networks; what an Envoy says of itself in
+the first request of each stream is 60 KiB, its pings are 30 s apart, and it opens one stream, or
+without ADS one for each dependency.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _PREFACE, _FRAME_HEAD = 24, 9
 """What a connection begins with, and a frame: bytes."""
 _CHEAP = frozenset((0, 8))
 """DATA and WINDOW_UPDATE, of which a client that is only busy sends many."""
-_REQUEST = 4096
+_REQUEST = 16 * 1024
 """Bytes of a request that cost as much as another request."""
 _SPARE = 64
 """Descriptors for files, for whoever asks how the server is, and for the server itself."""
@@ -25,7 +26,9 @@ _SPARE = 64
 class Limits:
     """Limits of a server; times are in seconds, sizes in bytes."""
 
-    message: int = 64 * 1024
+    message: int = 512 * 1024
+    """A request: one that comes back over delta says all that it has, with 2,000 dependencies about
+    300 KiB."""
     json: int = 256 * 1024
     """A request in JSON; that of an Envoy 1.40 has 76 KiB."""
     metadata: int = 8 * 1024
@@ -41,7 +44,7 @@ class Limits:
     """Names that all streams of one connection ask for or have; a node with 2,000 dependencies has
     14,000."""
     requests_a_second: int = 50
-    """Requests on one connection, above a burst of ten times as many; the rest waits.  Each 4 KiB
+    """Requests on one connection, above a burst of ten times as many; the rest waits.  Each 16 KiB
     of a request count as one more."""
     taken: float = 60.0
     """Until a response is read."""

@@ -38,6 +38,8 @@ def config_source(variant: Variant) -> dict[str, Any]:
         source |= {"cluster_names": [XDS_CLUSTER], "refresh_delay": _REFRESH_DELAY}
     else:
         source["grpc_services"] = [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}]
+        # What a node says of itself takes as much room as everything else it ever asks.
+        source["set_node_on_first_message_only"] = True
     return {"api_config_source": source, "resource_api_version": "V3"}
 
 

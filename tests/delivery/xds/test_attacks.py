@@ -206,7 +206,7 @@ async def _ended_with(server: Server, *bodies: bytes, is_compressed: bool = Fals
         return (await peer.ending())["grpc-message"]
 
 
-@pytest.mark.parametrize("size", [64 * 1024 + 1, 4 * 1024 * 1024 + 1])
+@pytest.mark.parametrize("size", [512 * 1024 + 1, 4 * 1024 * 1024 + 1])
 def test_a_request_that_is_too_large_is_refused_before_it_is_read(
     tmp_path: Path, size: int
 ) -> None:

@@ -22,7 +22,7 @@ BEHAVIOURS = {
     "subscribe-again": "a known name subscribed to again in delta is sent again",
     "slow-reader": "who reads slowly delays nobody and gets the newest state alone",
     "reconnect": "a new stream starts from what is published now",
-    "limits": "64 KiB a request, few streams a connection, pings of Envoy are accepted",
+    "limits": "512 KiB a request, few streams a connection, pings of Envoy are accepted",
     "one-generation": "a push is of one generation, also when the next comes meanwhile",
     # What neither library tests and every server should show.
     "nack-parked": "a refusal is not answered with the same",

@@ -282,7 +282,7 @@ def test_a_request_that_is_too_large_ends_the_stream(
     small: Path, tmp_path: Path, *, is_delta: bool
 ) -> None:
     async def scene(_server: Server, stream: Callable[..., Call]) -> None:
-        for size, is_taken in ((60_000, True), (70_000, False)):
+        for size, is_taken in ((500_000, True), (530_000, False)):
             call = stream(is_delta=is_delta)
             names = "resource_names_subscribe" if is_delta else "resource_names"
             await call.ask(CLUSTER, **{names: ["*", *["x" * 500] * (size // 500)]})
