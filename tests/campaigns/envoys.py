@@ -99,7 +99,8 @@ class _Version:
         ):
             known = certificates(folder)
             mesh = Features(folder, tracing=tracing, own=one, rpc=rpc)
-            before, after = mesh.build("before", one), mesh.build("after", two)
+            before = mesh.build("before", one)
+            after = mesh.build("after", two, is_changed=True)
             files = on_files(mesh, before, after, folder / "files")
             for subscribing in Subscribing:
                 name = f"{subscribing.value} with {tracing}"

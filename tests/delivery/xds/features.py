@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMES = ("admin", "ingress", "second", "own", "web", "ring", "cookie", "address", "bytes", "store")
-_MORE = ("rpc", "rates", "named", "healthy", "legacy")
+_MORE = ("rpc", "rates", "named", "healthy", "legacy", "added")
 _TRACING = {
     "zipkin": "zipkin: {{host: {host}, port: {port}}}",
     "opentelemetry": "openTelemetry: {{host: {host}, port: {port}}}",
@@ -33,7 +33,7 @@ hosts:
 dependentServices:
 - name: web
   egressPort: {web}
-  timeouts: {{connect: 700ms, request: 9s, idle: 30s}}
+  timeouts: {{connect: {connect}, request: {request}, idle: 30s}}
   retries:
     attempts: 3
     on: [5xx, reset, connect-failure]
@@ -43,7 +43,6 @@ dependentServices:
   circuitBreakers: {{maxConnections: 99, maxPendingRequests: 98, maxRequests: 97, maxRetries: 4}}
   loadBalancing: {{policy: leastRequest, choiceCount: 3}}
 - {{name: ring, egressPort: {ring}}}
-- {{name: cookie, egressPort: {cookie}}}
 - {{name: address, egressPort: {address}}}
 - {{name: bytes, egressPort: {bytes}, timeouts: {{idle: 0s}}}}
 - {{name: store, egressPort: {store}}}
@@ -53,6 +52,8 @@ dependentServices:
 - {{name: healthy, egressPort: {healthy}, health: {{from: consul, panicThreshold: 60}}}}
 - {{name: legacy, egressPort: {legacy}, from: consul, protocol: TCP, tags: [primary]}}
 """
+_REMOVED = "- {{name: cookie, egressPort: {cookie}}}\n"
+_ADDED = "- {{name: added, egressPort: {added}, timeouts: {{idle: 20s}}}}\n"
 _SECOND = """
 protocol: HTTP2
 hosts:
@@ -82,9 +83,12 @@ _KINDS = {
     "rpc": "GRPC",
     "rates": "HTTP2",
     "named": "HTTP",
+    "added": "HTTP",
 }
-ANSWERING = ("web", "ring", "cookie", "address", "bytes", "store", "named", "healthy")
-"""What one can call with plain HTTP/1.1, by the names of the dependencies."""
+_ALWAYS = ("web", "ring", "address", "bytes", "store", "named", "healthy")
+BEFORE, AFTER = (*_ALWAYS, "cookie"), (*_ALWAYS, "added")
+"""What one can call with plain HTTP/1.1 before and after the change: names of dependencies."""
+_CALLED = (*_ALWAYS, "cookie", "added", "ingress")
 
 
 class Features:
@@ -96,8 +100,12 @@ class Features:
         self.ports = dict(zip(names, free_ports(HOST, len(names)), strict=True))
         self.admin = (HOST, self.ports["admin"])
 
-    def build(self, name: str, behind: tuple[str, int]) -> Path:
-        """Compile; `behind` is the server that answers for all but gRPC."""
+    def build(self, name: str, behind: tuple[str, int], *, is_changed: bool = False) -> Path:
+        """Compile; `behind` is the server that answers for all but gRPC.
+
+        Where it is changed, a route and a cluster are others, and a dependency is there instead
+        of another one.
+        """
         host, port = behind
         tracing = _TRACING[self._tracing].format(host=host, port=port)
         places: dict[str, Any] = {
@@ -106,10 +114,13 @@ class Features:
             "own_host": self._own[0],
             "own_port": self._own[1],
             "tracing": tracing,
+            "connect": "800ms" if is_changed else "700ms",
+            "request": "8s" if is_changed else "9s",
         }
+        front = _FRONT + (_ADDED if is_changed else _REMOVED)
         documents = {
             "mesh": _MESH.format(**places),
-            "front": _FRONT.format(**places),
+            "front": front.format(**places),
             "second": _SECOND.format(**places),
         }
         for service, kind in _KINDS.items():
@@ -130,7 +141,7 @@ class Features:
 
     def answers(self) -> dict[str, str]:
         """What each dependency answers, and the node's own application; empty where none does."""
-        return {name: _answer((HOST, self.ports[name])) for name in (*ANSWERING, "ingress")} | {
+        return {name: _answer((HOST, self.ports[name])) for name in _CALLED} | {
             "rpc": self._called()
         }
 

@@ -185,6 +185,8 @@ def configured(admin: EnvoyAdmin) -> dict[str, Any]:
 def _resources_in(part: Any) -> Iterator[dict[str, Any]]:
     for key in ("dynamic_active_clusters", "dynamic_listeners", "dynamic_route_configs"):
         for entry in part.get(key, []):
+            if "draining_state" in entry and "active_state" not in entry:
+                continue
             one = entry.get("active_state", entry)
             yield one.get("cluster") or one.get("listener") or one["route_config"]
     for entry in part.get("dynamic_endpoint_configs", []):

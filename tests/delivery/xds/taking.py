@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.materialize import materialize
 from tests.delivery.live import running_envoy, until
-from tests.delivery.xds.features import ANSWERING
+from tests.delivery.xds.features import AFTER, BEFORE
 from tests.delivery.xds.live import configured, envoy_on, generation_of, server_of
 from tests.envoy.checks import resources_in
 
@@ -30,13 +30,15 @@ _MUST_BE_ZERO = (
     "cluster_manager.warming_clusters",
     "listener_manager.total_listeners_warming",
 )
+_DRAINING = "listener_manager.total_listeners_draining"
 _NEVER = (".update_rejected", ".update_failure", ".init_fetch_timeout")
 
 
 def on_files(mesh: Features, before: Path, after: Path, folder: Path) -> dict[str, Any]:
     """Run an Envoy on files; returns what it runs in the end, after a change.
 
-    ``before`` answers everything with ``one``, ``after`` with ``two``.
+    ``before`` answers everything with ``one``, ``after`` with ``two``; and what is there to be
+    called differs.
     """
     folder.mkdir()
     materialize(DirectoryStore(before).node("front1"), folder)
@@ -46,6 +48,7 @@ def on_files(mesh: Features, before: Path, after: Path, folder: Path) -> dict[st
         _until_answered(mesh, "two")
         read = {version for version, _ in resources_in(folder)}
         until(lambda: read <= set(admin.versions().values()), "the versions of all files")
+        until(lambda: _counts(admin)[_DRAINING] == 0, "the end of old listeners")
         assert complaints(admin) == {}
         return configured(admin)
 
@@ -87,17 +90,23 @@ def check_served(
 
 
 def _until_answered(mesh: Features, name: str) -> None:
-    expected = dict.fromkeys(ANSWERING, name) | {"ingress": "one", "rpc": "rpc"}
+    called = BEFORE if name == "one" else AFTER
+    expected = dict.fromkeys({*BEFORE, *AFTER}, "") | dict.fromkeys(called, name)
+    expected |= {"ingress": "one", "rpc": "rpc"}
     until(lambda: mesh.answers() == expected, f"{expected}, and not {mesh.answers()}")
 
 
 def complaints(admin: EnvoyAdmin) -> dict[str, int]:
     """What an Envoy counts that is not to be: refusals, unknown and deprecated fields."""
-    stats = json.loads(admin._get("/stats?format=json"))["stats"]
-    found = {one["name"]: one["value"] for one in stats if "name" in one}
+    found = _counts(admin)
     assert [name for name in _MUST_BE_ZERO if name not in found] == []
     return {
         name: value
         for name, value in found.items()
         if value and (name in _MUST_BE_ZERO or name.endswith(_NEVER))
     }
+
+
+def _counts(admin: EnvoyAdmin) -> dict[str, int]:
+    stats = json.loads(admin._get("/stats?format=json"))["stats"]
+    return {one["name"]: one["value"] for one in stats if "name" in one}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meshc.delivery.xds import stream
 from meshc.delivery.xds.bootstrap import Subscribing
 from tests.delivery.live import upstream
 from tests.delivery.xds.answering import answering
@@ -30,8 +31,9 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.mark.parametrize("number", range(len(VERSIONS)), ids=VERSIONS)
 def test_files_and_what_is_served_are_taken_and_give_the_same(
-    number: int, tmp_path: Path, known: Certificates
+    number: int, tmp_path: Path, known: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stream, "_GRACE_S", 0.1)
     envoy_or_skip(VERSIONS[number])
     with (
         on_path(VERSIONS[number]),
@@ -40,7 +42,8 @@ def test_files_and_what_is_served_are_taken_and_give_the_same(
         answering("rpc") as rpc,
     ):
         mesh = Features(tmp_path, tracing=_TRACERS[number % 2], own=one, rpc=rpc)
-        before, after = mesh.build("before", one), mesh.build("after", two)
+        before = mesh.build("before", one)
+        after = mesh.build("after", two, is_changed=True)
 
         files = on_files(mesh, before, after, tmp_path / "files")
         assert len(files) > 2 * len(mesh.ports)
