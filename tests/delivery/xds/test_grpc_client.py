@@ -110,10 +110,12 @@ def test_calls_reach_every_host_and_none_that_was_taken_out(
         asyncio.run(run())
 
 
-def _bootstrap(folder: Path, *ports: int, known: Certificates | None) -> Path:
+def _bootstrap(
+    folder: Path, *ports: int, known: Certificates | None, host: str = "127.0.0.1"
+) -> Path:
     """Let meshc print what the program starts with; without certificates in plaintext."""
     secured = ["--tls-directory", str(known.node_folder)] if known else ["--plaintext"]
-    servers = [word for port in ports for word in ("--server", f"127.0.0.1:{port}")]
+    servers = [word for port in ports for word in ("--server", f"{host}:{port}")]
     printed = subprocess.run(
         [
             *(str(_MESHC), "bootstrap", "front1", "--specs", str(folder / "both" / "specs")),
@@ -128,24 +130,48 @@ def _bootstrap(folder: Path, *ports: int, known: Certificates | None) -> Path:
     return bootstrap
 
 
-@pytest.mark.parametrize(
-    ("alternative", "node"), [("IP:127.0.0.2", "front1"), ("IP:127.0.0.1", "other1")]
-)
-def test_a_server_with_another_name_or_a_node_with_another_certificate_gives_nothing(
-    tmp_path: Path, alternative: str, node: str
-) -> None:
-    known = certificates(tmp_path, alternative, node=node)
+def _answer_of(
+    folder: Path, host: str, alternative: str, *, node: str = "front1", seconds: int = 10
+) -> str:
+    """Call over a server with such a certificate, as the program of a node; returns what it got."""
+    known = certificates(folder, alternative, node=node)
     with answering("app1") as one:
-        bundle = make_bundle(tmp_path / "both", _documents({"app1": one}))
+        bundle = make_bundle(folder / "both", _documents({"app1": one}))
         port = free_port()
-        bootstrap = _bootstrap(tmp_path, port, known=known)
+        bootstrap = _bootstrap(folder, port, known=known, host=host)
 
         async def run() -> str:
             async with served(bundle, port=port, tls=known.tls):
-                with _caller("xds:///app", bootstrap, seconds=2) as program:
+                with _caller("xds:///app", bootstrap, seconds=seconds) as program:
                     return await asyncio.to_thread(_ask, program)
 
-        assert asyncio.run(run()).startswith("error")
+        return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("host", "alternative"), [("localhost", "DNS:localhost"), ("127.0.0.1", "IP:127.0.0.1")]
+)
+def test_a_server_has_the_name_or_address_in_the_bootstrap(
+    tmp_path: Path, host: str, alternative: str
+) -> None:
+    assert _answer_of(tmp_path, host, alternative) == "app1"
+
+
+@pytest.mark.parametrize(
+    ("host", "alternative", "node"),
+    [
+        ("127.0.0.1", "IP:127.0.0.2", "front1"),
+        ("localhost", "DNS:other.invalid", "front1"),
+        ("localhost", "IP:127.0.0.1", "front1"),
+        ("127.0.0.1", "IP:127.0.0.1", "other1"),
+    ],
+)
+def test_a_server_with_another_name_or_a_node_with_another_certificate_gives_nothing(
+    tmp_path: Path, host: str, alternative: str, node: str
+) -> None:
+    found = _answer_of(tmp_path, host, alternative, node=node, seconds=2)
+
+    assert found.startswith("error")
 
 
 def test_servers_are_named_as_in_an_address() -> None:
