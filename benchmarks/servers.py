@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _GO_SOURCE = Path(__file__).parent / "go_reference"
 _GO = TOOLS / "go-reference-0.14.0" / "go_reference"
-_HOSTS = 600
+_HOSTS = 650
 """Hosts of the service that changes: 20 KB of endpoints."""
 _SERVICE = "app"
 _HOST = "127.0.0.1"

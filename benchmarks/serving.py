@@ -76,7 +76,7 @@ def _measured(servers: Sequence[Server], clients: Clients, pushes: int) -> list[
 def serve_push(bench: Bench) -> Iterator[Figure]:
     """20 KB to a thousand and to five thousand streams at once."""
     program = go_reference()
-    for count in (300,) if bench.is_quick else (1_000, 5_000):
+    for count in (1_000,) if bench.is_quick else (1_000, 5_000):
         content = Content(bench, count)
         with contextlib.ExitStack() as stack:
             servers: list[Server] = [stack.enter_context(Meshc(content))]
