@@ -149,7 +149,11 @@ class Server:
         )
 
     def __enter__(self) -> Self:
-        self.await_ready()
+        try:
+            self.await_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:

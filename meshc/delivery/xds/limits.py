@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 _PREFACE, _FRAME_HEAD = 24, 9
 """What a connection begins with, and a frame: bytes."""
@@ -32,8 +33,10 @@ class Limits:
     json: int = 256 * 1024
     """A request in JSON; that of an Envoy 1.40 has 76 KiB."""
     metadata: int = 8 * 1024
-    streams: int = 128
-    """Open at once on one connection: an Envoy without ADS has one for each dependency."""
+    streams: int = 1_024
+    """Open at once on one connection: an Envoy without ADS has two for each dependency."""
+    unread: int = 2 * 1024 * 1024
+    """Of large requests that have not come to their end, on all streams of one connection."""
     connections: int = 12_000
     """All together, as far as there are file descriptors for them."""
     connections_of_one: int = 2_000
@@ -104,13 +107,22 @@ class Allowance:
 class Account:
     """What one connection has used of what its streams share."""
 
-    __slots__ = ("_requests", "names")
+    __slots__ = ("_large", "_requests", "names")
 
     def __init__(self, limits: Limits) -> None:
         rate = limits.requests_a_second
         self._requests = Allowance(rate, rate * 10)
         self.names = 0
         """Names that its streams ask for or have."""
+        self._large: WeakKeyDictionary[object, int] | None = None
+        """Bytes of large requests that have begun to come, by whoever reads them."""
+
+    def hold(self, reader: object, size: int) -> int:
+        """Take note of what has come of a large request; return how much it is with all others."""
+        if self._large is None:
+            self._large = WeakKeyDictionary()
+        self._large[reader] = size
+        return sum(self._large.values())
 
     def charge(self, size: int) -> float:
         """Take note of a request of so many bytes; return for how many seconds it has to wait."""

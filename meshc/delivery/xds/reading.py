@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from meshc.delivery.xds.limits import Account, Limits
 
 _PREFIX = struct.Struct(">?I")
+_LARGE = 16 * 1024
+"""Bytes of a request from which on it is counted with those of other streams."""
 _KEPT = 512
 """Bytes that one stream may owe to the windows; all streams of a connection fit into its own."""
 
@@ -33,6 +35,7 @@ class Messages:
     """
 
     __slots__ = (
+        "__weakref__",
         "_acknowledge",
         "_data",
         "_grpc",
@@ -117,6 +120,10 @@ class Messages:
                 f"a request of {size} bytes; {self._limits.message} are accepted",
             )
         end = _PREFIX.size + size
+        if size > _LARGE:
+            held = len(data) if len(data) < end else 0
+            if account_of(self._grpc).hold(self, held) > self._limits.unread:
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many requests at once")
         if len(data) < end:
             return None
         message = bytes(data[_PREFIX.size : end])

@@ -325,3 +325,22 @@ def test_an_address_of_its_own_has_room_while_another_has_none(tmp_path: Path) -
             one.close()
 
     _play(tmp_path, scene, Limits(connections_of_one=2))
+
+
+def test_large_requests_that_do_not_end_share_a_limit(tmp_path: Path) -> None:
+    """Each is within its own; all together, on one connection, are not held."""
+
+    async def scene(server: Server) -> None:
+        begun = struct.pack(">BI", 0, 60_000) + b"x" * 52_000
+        async with raw(server.port) as peer:
+            await peer.begin()
+            for stream in (1, 3, 5):
+                parts = (begun[at : at + 16_384] for at in range(0, len(begun), 16_384))
+                frames = (wire.frame(wire.DATA, 0, stream, part) for part in parts)
+                await peer.send(wire.headers(stream), *frames)
+            said = await peer.ending()
+            assert said["grpc-message"] == "too many requests at once"
+        assert await _is_alone(server)
+        assert await _is_served(server)
+
+    _play(tmp_path, scene, Limits(unread=120_000))
