@@ -6,8 +6,6 @@ import asyncio
 import math
 import os
 import random
-import ssl
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
@@ -17,7 +15,9 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
-from meshc.delivery.xds.limits import Account, Allowance, FrameCounter, descriptors
+from meshc.delivery.xds.accepting import Room
+from meshc.delivery.xds.identity import ends_at
+from meshc.delivery.xds.limits import Account, Allowance, FrameCounter
 from meshc.delivery.xds.small import Processor, make_small
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from grpclib.server import Handler
     from h2.config import H2Configuration
 
+    from meshc.delivery.xds.accepting import Place
     from meshc.delivery.xds.limits import Limits
 
 _ANY_STREAM = 2**31 - 1
@@ -50,28 +51,15 @@ class Connections:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.most = min(limits.connections, descriptors())
+        self.room = Room(limits)
         self.open: set[LimitedProtocol] = set()
-        self._of_one: Counter[str] = Counter()
-        self.turned_away = 0
+        self.ended = 0
         """Connections that were closed because they broke a limit."""
 
-    def take(self, one: LimitedProtocol, address: str) -> str:
-        """Take a connection in; say why there is no room for it, "" where there is."""
-        self.open.add(one)
-        self._of_one[address] += 1
-        if len(self.open) > self.most:
-            return "too many connections"
-        if self._of_one[address] > self.limits.connections_of_one:
-            return "too many connections from one address"
-        return ""
-
-    def leave(self, one: LimitedProtocol, address: str) -> None:
-        """Forget a connection."""
-        self.open.discard(one)
-        self._of_one[address] -= 1
-        if not self._of_one[address]:
-            del self._of_one[address]
+    @property
+    def turned_away(self) -> int:
+        """Connections that broke a limit, or that there was no room for."""
+        return self.ended + self.room.refused
 
     def close_expired(self, now: float) -> None:
         """Close the connections whose clients' certificates have come to their end."""
@@ -93,16 +81,19 @@ class Connections:
 class LimitedProtocol(H2Protocol):
     """One connection."""
 
-    def __init__(self, handler: Handler, h2_config: H2Configuration, all_of: Connections) -> None:
+    handler: Handler
+
+    def __init__(
+        self, handler: Handler, h2_config: H2Configuration, all_of: Connections, place: Place
+    ) -> None:
         limits = all_of.limits
         super().__init__(handler, _CONFIGURATION, h2_config)
-        self._streams = handler
         self._all = all_of
         self._limits = limits
         self._allowance = Allowance(limits.frames_a_second, limits.frames_a_second * 10)
         self._frames = FrameCounter()
         self._any_frames = Allowance(limits.any_frames_a_second, limits.any_frames_a_second * 3)
-        self._address = ""
+        self._place = place
         self.expires_at = math.inf
         """When the client's certificate comes to its end, in seconds of the clock."""
         self._timers: dict[str, TimerHandle] = {}
@@ -113,19 +104,12 @@ class LimitedProtocol(H2Protocol):
         """What was sent and has to come back; nothing while no answer is due."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Begin, unless there are too many already."""
+        """Begin."""
         super().connection_made(transport)
         self.processor = Processor.instead_of(self.processor)
         self.connection.account = Account(self._limits)  # type: ignore[attr-defined]  # for `account_of`
-        peer = self.connection.get_peer()
-        found = peer.addr()
-        self._address = str(found[0]) if found else ""
-        certificate = peer.cert()
-        if certificate:
-            self.expires_at = ssl.cert_time_to_seconds(certificate["notAfter"])
-        if reason := self._all.take(self, self._address):
-            self.end(reason)
-            return
+        self.expires_at = ends_at(self.connection.get_peer().cert())
+        self._all.open.add(self)
         h2 = self.connection._connection  # noqa: SLF001, grpclib has no setting for these two
         h2.update_settings(
             {
@@ -182,16 +166,17 @@ class LimitedProtocol(H2Protocol):
         """Forget the connection."""
         for timer in self._timers.values():
             timer.cancel()
-        self._all.leave(self, self._address)
+        self._all.open.discard(self)
+        self._place.leave()
         super().connection_lost(exc)
         # Streams that were reset wait for room to say so, and are told of no end.
-        for task in self._streams._cancelled:  # noqa: SLF001, the same
+        for task in self.handler._cancelled:  # noqa: SLF001, the same
             task.cancel()
 
     def end(self, reason: str) -> None:
         """Close the connection of a client that has broken a limit, and end its streams."""
         if not self.connection.is_closing():
-            self._all.turned_away += 1
+            self._all.ended += 1
             self._close(reason)
 
     def _close(self, reason: str) -> None:

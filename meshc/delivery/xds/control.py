@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from meshc.delivery.xds.accepting import close
 from meshc.delivery.xds.listening import listening
 from meshc.delivery.xds.metrics import metrics
 from meshc.delivery.xds.status import describe, overview
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 LIMIT_S = 5.0
 """How long one question may take."""
 _MAX_REQUEST = 8 * 1024
+_MOST_ASKING = 32
+"""At once; more would take descriptors from clients."""
 _OK, _UNWELL = "200 OK", "503 Service Unavailable"
 _TEXT, _JSON = "text/plain", "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,14 +60,23 @@ class ServerPages:
 
 async def serve_control(pages: Pages, address: Address) -> asyncio.Server:
     """Answer ``GET /status``, /overview, /metrics and /healthz; raises DeliveryError."""
+    asking: set[asyncio.Task[None]] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await asyncio.wait_for(_answer(pages, reader, writer), LIMIT_S)
-        writer.close()
+        await close(writer, LIMIT_S)
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(asking) == _MOST_ASKING:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(answer(reader, writer))
+        asking.add(task)
+        task.add_done_callback(asking.discard)
 
     sock = listening(address, is_shared=False)
-    return await asyncio.start_server(answer, sock=sock, limit=_MAX_REQUEST)
+    return await asyncio.start_server(begin, sock=sock, limit=_MAX_REQUEST)
 
 
 async def _answer(pages: Pages, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,6 +7,9 @@ wildcard is a name like any other, which no node has.
 
 from __future__ import annotations
 
+import math
+import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
@@ -50,6 +53,12 @@ def read_withdrawn(text: str) -> frozenset[str]:
     return frozenset(entries)
 
 
+def ends_at(certificate: Mapping[str, Any] | None) -> float:
+    """Return when a certificate comes to its end, in seconds of the clock."""
+    found = (certificate or {}).get("notAfter")
+    return ssl.cert_time_to_seconds(found) if found else math.inf
+
+
 class CertificateGate:
     """Lets a client ask for the node that its certificate names."""
 
@@ -64,6 +73,8 @@ class CertificateGate:
             raise GRPCError(Status.UNAUTHENTICATED, "no client certificate")
         if is_withdrawn(certificate, self.withdrawn):
             raise GRPCError(Status.PERMISSION_DENIED, "this certificate is withdrawn")
+        if ends_at(certificate) <= time.time():
+            raise GRPCError(Status.PERMISSION_DENIED, "this certificate has come to its end")
         if not is_node(certificate, mesh=self.mesh, node=node):
             raise GRPCError(
                 Status.PERMISSION_DENIED,

@@ -38,9 +38,10 @@ class Limits:
     unread: int = 2 * 1024 * 1024
     """Of large requests that have not come to their end, on all streams of one connection."""
     connections: int = 12_000
-    """All together, as far as there are file descriptors for them."""
+    """All together, polls and handshakes included, as far as there are file descriptors."""
     connections_of_one: int = 2_000
-    """From one address: that of a translator of addresses may stand for many hosts."""
+    """From one address, or one network of IPv6; a translator of addresses may stand for many
+    hosts."""
     types: int = 32
     """Different types on one stream; there are a dozen, and each is remembered."""
     names: int = 100_000
@@ -52,7 +53,8 @@ class Limits:
     taken: float = 60.0
     """Until a response is read."""
     first_request: float = 5.0
-    """From the connection, TLS included, to its first request, and from there to its end."""
+    """From the connection, or the end of its handshake, to its first request, and from there to
+    its end."""
     handshake: float = 5.0
     age: float = 1_800.0
     """A connection that is older is asked to come again, and closed a little later."""

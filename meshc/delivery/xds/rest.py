@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
+import time
+from asyncio import LimitOverrunError
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import Peer
 
+from meshc.delivery.xds.accepting import Acceptor, close
+from meshc.delivery.xds.limits import Account
 from meshc.delivery.xds.strangers import MOST_SHOWN
 from meshc.delivery.xds.types import (
     CLUSTER,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from meshc.delivery.xds.accepting import Place, Room
     from meshc.delivery.xds.hub import Hub
     from meshc.delivery.xds.limits import Limits
     from meshc.delivery.xds.services import Gate
@@ -56,8 +62,8 @@ _REASONS = {
     413: "Content Too Large",
     503: "Service Unavailable",
 }
+_LENGTH = re.compile("[0-9]{1,10}")
 _READ_S = 5.0
-_IDLE_S = 60.0
 
 
 class _RefusedError(Exception):
@@ -71,41 +77,51 @@ class _RefusedError(Exception):
 class Rest:
     """Answers polls from the same bundle as the streams."""
 
-    def __init__(self, hub: Hub, gate: Gate, limits: Limits) -> None:
+    def __init__(self, hub: Hub, gate: Gate, limits: Limits, room: Room) -> None:
         self._hub = hub
         self._gate = gate
         self._limits = limits
-        self._open = 0
+        self._room = room
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+    def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> Acceptor:
         """Accept on a socket."""
-        return await asyncio.start_server(
-            self._serve,
-            sock=sock,
-            ssl=context,
-            limit=self._limits.metadata,
-            ssl_handshake_timeout=None if context is None else self._limits.handshake,
+        return Acceptor(sock, self._room, self._protocol, context, self._limits.handshake)
+
+    def _protocol(self, place: Place) -> asyncio.StreamReaderProtocol:
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: place.leave())
+
+        return asyncio.StreamReaderProtocol(
+            asyncio.StreamReader(limit=self._limits.metadata), begin
         )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        """Answer requests as long as they come in time; who asks without pause has to wait."""
+        account, ends_at = Account(self._limits), time.monotonic() + self._limits.age
         try:
-            if self._open <= self._limits.connections:
-                with contextlib.suppress(
-                    OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-                ):
-                    while await self._exchange(reader, writer):
-                        pass
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, LimitOverrunError):
+                begun = b""
+                while size := await self._exchange(begun, reader, writer):
+                    await asyncio.sleep(account.charge(size))
+                    if time.monotonic() > ends_at:
+                        break
+                    begun = await asyncio.wait_for(reader.readexactly(1), self._limits.idle)
         finally:
-            self._open -= 1
-            writer.close()
+            await close(writer, _READ_S)
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether another may follow on this connection."""
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_S)
+    async def _exchange(
+        self, begun: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> int:
+        """Answer one request; return what it cost in bytes, 0 where no other may follow."""
+        async with asyncio.timeout(self._limits.first_request):
+            head = begun + await reader.readuntil(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
-        body, status = b"", 200
+        data, body, status = b"", b"", 200
         peer = Peer(writer.transport)  # type: ignore[arg-type]
         try:
             data = await self._body(reader, headers)
@@ -129,16 +145,16 @@ class Rest:
             ).encode()
             + body
         )
-        await asyncio.wait_for(writer.drain(), _READ_S)
-        return is_kept
+        await asyncio.wait_for(writer.drain(), self._limits.taken)
+        return len(head) + len(data) + len(body) if is_kept else 0
 
     async def _body(self, reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
         length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdecimal():
+        if "transfer-encoding" in headers or not _LENGTH.fullmatch(length):
             raise _RefusedError(400, "a body needs a content-length")
         if int(length) > self._limits.json:
             raise _RefusedError(413, f"a request of more than {self._limits.json} bytes")
-        return await asyncio.wait_for(reader.readexactly(int(length)), _READ_S)
+        return await asyncio.wait_for(reader.readexactly(int(length)), self._limits.first_request)
 
     def _answer(self, line: str, data: bytes, peer: Any) -> bytes:
         """Return a response's JSON, nothing where the client has it already."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from meshc.delivery.xds.health import Health
 from meshc.delivery.xds.hub import Hub
 from meshc.delivery.xds.identity import CertificateGate, OpenGate, is_withdrawn, read_withdrawn
 from meshc.delivery.xds.listening import listening
+from meshc.delivery.xds.memory import return_memory
 from meshc.delivery.xds.rest import Rest
 from meshc.delivery.xds.server import XdsServer
 from meshc.delivery.xds.services import Discovery
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from grpclib._typing import IServable
 
+    from meshc.delivery.xds.accepting import Acceptor
     from meshc.delivery.xds.bundles import NodeBundles
     from meshc.delivery.xds.rewrite import Variant
     from meshc.delivery.xds.settings import ServeSettings
@@ -67,7 +68,7 @@ class Serving:
         self._socket: socket.socket | None = None
         self._server: XdsServer | None = None
         self._rest_socket: socket.socket | None = None
-        self._rest_server: asyncio.Server | None = None
+        self._rest_server: Acceptor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_news = asyncio.Event()
         self._gate: CertificateGate | OpenGate = OpenGate()
@@ -163,7 +164,7 @@ class Serving:
         self.facts.loaded = time.time()
         self.facts.switches += 1
         new.settle()
-        await asyncio.to_thread(_return_memory)
+        await asyncio.to_thread(return_memory)
         return True
 
     async def _prepared(self, old: NodeBundles, new: NodeBundles) -> set[str]:
@@ -204,8 +205,9 @@ class Serving:
             self._socket.dup(), context, handshake_s=self.settings.limits.handshake
         )
         if self._rest_socket is not None:
-            before, polls = self._rest_server, Rest(self.hub, self._gate, self.settings.limits)
-            self._rest_server = await polls.listen(self._rest_socket.dup(), self._context())
+            before, room = self._rest_server, self.server.connections.room
+            polls = Rest(self.hub, self._gate, self.settings.limits, room)
+            self._rest_server = polls.listen(self._rest_socket.dup(), self._context())
             if before is not None:
                 before.close()
         self._tls_state = state
@@ -239,9 +241,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return str(error)
     return f"a mistake of meshc itself: {type(error).__name__}: {error}"
-
-
-def _return_memory() -> None:
-    """Give back what a switch took for a moment, where the C library would keep it."""
-    with contextlib.suppress(AttributeError):  # others than glibc give it back by themselves
-        ctypes.CDLL(None).malloc_trim(0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from meshc.delivery.xds.tls import TlsFiles
+
 PATIENCE_S = 30
 
 
@@ -68,10 +70,14 @@ class ServeProcess:
         return answer.partition("\r\n\r\n")[2]
 
 
-def serve_command(folder: Path, port: int, *more: str) -> list[str]:
-    """Serve ``folder/out`` in plain text; looks at it when it is told to."""
+def serve_command(folder: Path, port: int, *more: str, tls: TlsFiles | None = None) -> list[str]:
+    """Serve ``folder/out``, in plain text without certificates; looks at it when it is told to."""
+    how = ["--plaintext"]
+    if tls is not None:
+        how = ["--cert", str(tls.certificate), "--key", str(tls.key)]
+        how += ["--client-ca", str(tls.client_ca)]
     return [
-        *(sys.executable, "-m", "meshc", "serve", "--plaintext", "--source", f"{folder}/out"),
+        *(sys.executable, "-m", "meshc", "serve", *how, "--source", f"{folder}/out"),
         *("--listen", f"127.0.0.1:{port}", "--control", f"unix:{folder}/c", "--poll", "3600"),
         *more,
     ]
@@ -79,7 +85,11 @@ def serve_command(folder: Path, port: int, *more: str) -> list[str]:
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, *more: str, port: int = 0, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *more: str,
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
+    tls: TlsFiles | None = None,
 ) -> Iterator[ServeProcess]:
     """Serve ``folder/out`` until the block ends; without a port, on a free one."""
     port = port or free_port()
@@ -90,7 +100,7 @@ def serving(
         variables = {**os.environ, "NOTIFY_SOCKET": f"{folder}/notify", **(environment or {})}
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
-                serve_command(folder, port, *more), stderr=log, text=True, env=variables
+                serve_command(folder, port, *more, tls=tls), stderr=log, text=True, env=variables
             )
         found = ServeProcess(folder, port, process, notes)
 

@@ -67,10 +67,11 @@ def test_status_ends_with_0_where_all_is_well_and_with_1_where_it_is_not(
     (server.folder / "out/manifest.json").rename(server.folder / "moved.json")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: bool(server.status()["problem"]), "a look at the source")
+    log = server.folder / "log"
+    until(lambda: "event=source " in log.read_text(), "a line about the problem")
     bad = _asked(server, "--json")
     (server.folder / "moved.json").rename(server.folder / "out/manifest.json")
     server.process.send_signal(signal.SIGHUP)
-    log = server.folder / "log"
     until(lambda: 'event="source well again"' in log.read_text(), "a line about it")
 
     assert (well.returncode, well.stdout.splitlines()[0][:15]) == (0, "OK: generation ")
