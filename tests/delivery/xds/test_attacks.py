@@ -14,6 +14,7 @@ import pytest
 from meshc.delivery.xds.limits import Limits
 from meshc.delivery.xds.types import CLUSTER, ENDPOINT
 from tests.delivery.xds import raw as wire
+from tests.delivery.xds.floods import FLOODS, opened
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.raw import Raw, raw
 from tests.delivery.xds.served import Server, caller, served
@@ -128,41 +129,12 @@ def test_a_second_request_that_is_cut_off_ends_its_stream(tmp_path: Path) -> Non
 # --- floods -----------------------------------------------------------------------------------
 
 
-def _opened() -> bytes:
-    return wire.headers(1) + wire.message(1, wire.request(CLUSTER, "front1"))
-
-
-def _resets(number: int) -> bytes:
-    stream = 2 * number + 3
-    return wire.headers(stream) + wire.frame(wire.RESET, 0, stream, b"\0\0\0\x08")
-
-
-_FLOODS: dict[str, Callable[[int], bytes]] = {
-    "streams that are reset at once": _resets,
-    "pings": lambda _: wire.frame(wire.PING, 0, 0, b"12345678"),
-    "answers to pings": lambda _: wire.frame(wire.PING, wire.ACK, 0, b"12345678"),
-    "settings": lambda _: wire.frame(wire.SETTINGS),
-    "acknowledged settings": lambda _: wire.frame(wire.SETTINGS, wire.ACK),
-    "windows": lambda _: wire.frame(wire.WINDOW, 0, 0, b"\0\0\0\x01"),
-    "windows of a stream": lambda _: wire.frame(wire.WINDOW, 0, 1, b"\0\0\0\x01"),
-    "data without data": lambda _: wire.frame(wire.DATA, 0, 1),
-    "priorities": lambda number: wire.frame(wire.PRIORITY, 0, 2 * number + 1, b"\0\0\0\0\x10"),
-    "frames that nobody knows": lambda _: wire.frame(0x7F),
-    "headers without end": lambda number: (
-        wire.headers(3, flags=0)
-        if not number
-        else wire.frame(wire.CONTINUATION, 0, 3, b"\0\x01a\x01b")
-    ),
-    "requests that are none": lambda _: wire.message(1, b""),
-}
-
-
-@pytest.mark.parametrize("kind", _FLOODS)
+@pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_ends_its_connection_and_no_other(tmp_path: Path, kind: str) -> None:
     async def flood(peer: Raw) -> bool:
         number = 0
         while number < 20 * _MANY:
-            part = b"".join(_FLOODS[kind](number + one) for one in range(100))
+            part = b"".join(FLOODS[kind](number + one) for one in range(100))
             number += 100
             if not await peer.send(part):
                 return True
@@ -172,7 +144,7 @@ def test_a_flood_ends_its_connection_and_no_other(tmp_path: Path, kind: str) -> 
     async def scene(server: Server) -> None:
         async with raw(server.port) as peer:
             await peer.begin()
-            await peer.send(_opened())
+            await peer.send(opened())
             assert await peer.until(wire.DATA)
             attack = asyncio.create_task(flood(peer))
             assert await asyncio.wait_for(_is_served(server), _SECONDS)
