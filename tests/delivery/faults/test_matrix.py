@@ -14,7 +14,7 @@ from tests.delivery.faults.matrix import MATRIX, Row
 ROOM = Path(__file__).parents[1]
 CAMPAIGN_OF_ROWS = {row.campaign for row in MATRIX if row.campaign}
 
-_OF_NO_FAULT = {"envoys"}
+_OF_NO_FAULT = {"attack", "envoys"}
 
 
 @cache
