@@ -110,8 +110,10 @@ class Subscription:
             return
         for name in what.removed:
             self.has.pop(name, None)
+        # A client of delta may have dropped some while the answer was on its way.
+        wanted = [one for one in what.resources if self.interest.wants(one.name)]
         if error is None:
-            self.has.update((one.name, one.version) for one in what.resources)
+            self.has.update((one.name, one.version) for one in wanted)
             self.acknowledged_version = what.version
             self.refusal, self.refused_version = None, ""
             for one in what.resources:
@@ -119,8 +121,8 @@ class Subscription:
         else:
             self.refusals += 1
             self.refusal, self.refused_version = error, what.version
-            self._parked.update((one.name, one.version) for one in what.resources)
-            self.has.update((one.name, UNKNOWN) for one in what.resources)
+            self._parked.update((one.name, one.version) for one in wanted)
+            self.has.update((one.name, UNKNOWN) for one in wanted)
 
     def _forget_refusal(self, selected: Mapping[str, Encoded]) -> None:
         """Forget a refusal of what the client is no longer to have."""
@@ -154,8 +156,8 @@ class WholeSubscription(Subscription):
             if request.error is None and self.type_url in WHOLE_STATE:
                 self.has.clear()  # what the answer does not hold is gone
             self._answered(request.error)
-            if request.error is not None:
-                self._whole_parked = version
+            # Once something else was accepted in between, the same is a change, and may succeed.
+            self._whole_parked = "" if request.error is None else version
         before = Interest(set(self.interest.names), self.interest.is_wildcard)
         self._subscribe(request.names)
         if before != self.interest:
@@ -251,6 +253,9 @@ class DeltaSubscription(Subscription):
         return not is_stale
 
     def _subscribe(self, request: DeltaRequest, *, is_first: bool) -> None:
+        # The client may have read the response that it has not answered, and dropped what it held.
+        sent = () if self._in_flight is None else self._in_flight.resources
+        on_its_way = {one.name for one in sent} if request.subscribe else set()
         for name in request.subscribe:
             if name == WILDCARD:
                 self.interest.is_wildcard = True
@@ -260,7 +265,7 @@ class DeltaSubscription(Subscription):
                 self._parked.pop(name, None)  # asked for anew, so it may try again
             self.interest.names.add(name)
             self._gone.discard(name)
-            if not is_first and name in self.has:
+            if not is_first and (name in self.has or name in on_its_way):
                 self.forced.add(name)
 
     def _unsubscribe(self, request: DeltaRequest) -> None:

@@ -120,6 +120,45 @@ def test_a_known_name_that_is_asked_for_again_is_sent_again(
     play(scene, **ALL)
 
 
+@pytest.mark.conforms("subscribe-again", "resubscribe")
+@pytest.mark.parametrize("is_dropped", [False, True], ids=["again", "dropped before"])
+def test_a_name_asked_for_again_before_its_answer_is_accepted_is_sent_again(
+    *, is_dropped: bool
+) -> None:
+    """The client may have read the answer before it asked again."""
+
+    async def scene(stage: Stage) -> None:
+        talk = stage.talk(is_delta=True)
+        await talk.ask(ENDPOINT, "e-a")
+        response = await talk.answer()
+        if is_dropped:
+            await talk.drop(ENDPOINT, "e-a")
+        await talk.ask(ENDPOINT, "e-a")
+        await talk.accept(response)
+
+        assert names_in(await talk.taken()) == ["e-a"]
+        assert await talk.is_quiet()
+
+    play(scene, **ALL)
+
+
+@pytest.mark.conforms("U4")
+@pytest.mark.parametrize("is_refused", [False, True], ids=["accepted", "refused"])
+def test_what_was_dropped_before_its_answer_is_accepted_is_not_named_as_gone(
+    *, is_refused: bool
+) -> None:
+    async def scene(stage: Stage) -> None:
+        talk = stage.talk(is_delta=True)
+        await talk.ask(ENDPOINT, "e-a", "e-b")
+        response = await talk.answer()
+        await talk.drop(ENDPOINT, "e-a")
+        await (talk.refuse if is_refused else talk.accept)(response)
+
+        assert await talk.is_quiet()
+
+    play(scene, **ALL)
+
+
 @pytest.mark.conforms("L6", "absent-type")
 def test_everything_of_nothing_is_answered_at_once_and_what_comes_goes_to_all() -> None:
     """An Envoy would wait for its time limit otherwise."""

@@ -67,6 +67,31 @@ def test_going_back_to_what_was_good_is_sent(*, is_delta: bool) -> None:
 
 
 @pytest.mark.conforms("nack")
+@pytest.mark.parametrize("type_url", NAMES, ids=_KINDS.get)
+@both_variants
+def test_what_was_refused_once_is_tried_again_after_something_else_was_accepted(
+    type_url: TypeUrl, *, is_delta: bool
+) -> None:
+    """What was in the way may have gone; otherwise the client would keep what is old, unseen."""
+
+    async def scene(stage: Stage) -> None:
+        kind, first = _KINDS[type_url], NAMES[type_url][0]
+        talk = stage.talk(is_delta=is_delta)
+        await talk.ask(type_url, first)
+        await talk.taken()
+        await stage.put(**{kind: f"{first}2"})
+        await talk.refuse(await talk.answer())
+        await stage.put(**{kind: f"{first}3"})
+        await talk.taken()
+
+        await stage.put(**{kind: f"{first}2"})
+
+        assert contents_in(await talk.answer()) == [f"{first}=2"]
+
+    play(scene, **ALL)
+
+
+@pytest.mark.conforms("nack")
 @both_variants
 def test_a_refusal_of_one_type_holds_up_no_other(*, is_delta: bool) -> None:
     async def scene(stage: Stage) -> None:
