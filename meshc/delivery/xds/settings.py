@@ -99,7 +99,6 @@ class ServeSettings:
     log: str = "text"
     """``text`` or ``json``."""
     limits: Limits = field(default_factory=Limits)
-    has_legacy_wildcard: bool = True
 
     def __post_init__(self) -> None:
         for one in (self.listen, self.rest):

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshc.delivery.publish.local import LocalBundle
 from meshc.delivery.publish.plan import (
     PublishConflictError,
 )
-from meshc.delivery.publish.publisher import Published, Publisher, Wishes
-from tests.delivery.publish.bundles import ANY, HOUR, NEW, NOW, OLD, Mesh
+from tests.delivery.publish.bundles import HOUR, NEW, NOW, OLD, Mesh
 from tests.delivery.publish.model_place import CutOffError, ModelPlace
+from tests.delivery.publish.publishing import publish_to
 from tests.delivery.publish.reader import blobs_of, check, files_of, nodes_of, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from meshc.delivery.publish.publisher import Published
 
 
 def writes_of(publish: Callable[..., Published], *meshes: Mesh) -> int:
@@ -133,17 +134,10 @@ def test_of_two_that_publish_at_once_the_later_one_fails_loudly(
 ) -> None:
     """It has compared with what was there before; what the other has published stays."""
     publish(place, OLD)
-    OLD.write(tmp_path / "other")
     mesh = Mesh({"a": "9", "b": "9", "c": "9"}, OLD.services)
-    mesh.write(tmp_path / "other")
 
     def other() -> None:
-        Publisher(
-            LocalBundle(tmp_path / "other"),
-            place,
-            Wishes(bounds=ANY),
-            progress=lambda _done, _total: None,
-        ).publish(NOW + 1)
+        publish_to(place, mesh, tmp_path / "other", NOW + 1)
 
     place.before_lock = other
     with pytest.raises(PublishConflictError, match="somebody else has published"):
@@ -158,17 +152,11 @@ def test_a_publisher_that_waited_for_one_that_was_killed_starts_over_if_that_mov
 ) -> None:
     publish(place, OLD)
     mesh = Mesh({"a": "9", "b": "9", "c": "9"}, OLD.services)
-    mesh.write(tmp_path / "other")
 
     def killed() -> None:
         place.left = cut
         with pytest.raises(CutOffError):
-            Publisher(
-                LocalBundle(tmp_path / "other"),
-                place,
-                Wishes(bounds=ANY),
-                progress=lambda _done, _total: None,
-            ).publish(NOW + 1)
+            publish_to(place, mesh, tmp_path / "other", NOW + 1)
         place.left = None
 
     place.before_lock = killed
