@@ -20,6 +20,7 @@ _SERVER: dict[str, Any] = dict.fromkeys(_COUNTS, 3) | {
     "generation": "ab" * 32,
     "responses": {"CDS": 4, "EDS": 5},
     "refusals": {"CDS": 1},
+    "refused": [{"type": "CDS", "resource": "", "place": 'a\\b"c.yaml:2:1', "clients": 1}],
     "subscriptions": {"CDS": {"acknowledged": 2, "refused": 1}},
 }
 

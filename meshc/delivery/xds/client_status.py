@@ -12,10 +12,11 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
 from meshc.delivery.xds.reading import Messages
+from meshc.delivery.xds.refusals import MAX_REASON, origins, place_of
 from meshc.delivery.xds.wire import length_delimited, number_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from meshc.delivery.xds.connected import Connected
     from meshc.delivery.xds.hub import Hub
@@ -28,7 +29,6 @@ _SYNCED, _STALE, _ERROR = 1, 3, 4
 """`ConfigStatus`."""
 _REQUESTED, _ACKED, _NACKED = 1, 3, 4
 """`ClientResourceStatus`."""
-_MAX_REASON = 1024
 
 
 class ClientStatus:
@@ -61,7 +61,10 @@ class ClientStatus:
             await grpc.send_message(self._described(grpc.peer))
 
     def _described(self, peer: Any) -> bytes:
-        return b"".join(length_delimited(1, _client(one)) for one in self._visible(peer))
+        return b"".join(
+            length_delimited(1, _client(one, origins(self._hub, one.node)))
+            for one in self._visible(peer)
+        )
 
     def _visible(self, peer: Any) -> Iterator[Connected]:
         for one in self._hub:
@@ -72,17 +75,18 @@ class ClientStatus:
             yield one
 
 
-def _client(one: Connected) -> bytes:
+def _client(one: Connected, origins: Mapping[str, Any]) -> bytes:
     """Write a `ClientConfig`."""
     parts = [length_delimited(1, length_delimited(1, one.node.encode()))]
     for type_url, known in one.state.subscriptions.items():
         for name in sorted(known.has):
-            parts.append(length_delimited(3, _resource(type_url, name, known)))  # noqa: PERF401, read it
+            place = place_of(origins, one.node, name)
+            parts.append(length_delimited(3, _resource(type_url, name, known, place)))
     return b"".join(parts)
 
 
-def _resource(type_url: str, name: str, known: Subscription) -> bytes:
-    """Write a `GenericXdsConfig`."""
+def _resource(type_url: str, name: str, known: Subscription, place: str) -> bytes:
+    """Write a `GenericXdsConfig`; the spec line of what was refused stands after the reason."""
     if known.refusal is not None and name in known.refused:
         status, verdict = _ERROR, _NACKED
     elif known.is_outstanding:
@@ -97,7 +101,8 @@ def _resource(type_url: str, name: str, known: Subscription) -> bytes:
         number_field(7, verdict),
     ]
     if verdict == _NACKED and known.refusal is not None:
-        failure = length_delimited(3, known.refusal[:_MAX_REASON].encode()) + length_delimited(
+        reason = known.refusal[:MAX_REASON] + (f" ({place})" if place else "")
+        failure = length_delimited(3, reason.encode()) + length_delimited(
             4, known.refused_version.encode()
         )
         parts.append(length_delimited(8, failure))

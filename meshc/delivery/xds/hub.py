@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from meshc.delivery.xds.strangers import Strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from meshc.delivery.xds.connected import Connected
     from meshc.delivery.xds.rewrite import Variant
@@ -46,6 +46,9 @@ class Bundles(Protocol):
         self, node: str, type_url: TypeUrl, names: frozenset[str], known: str
     ) -> tuple[str, list[Any]]:
         """Return version and resources of a type as JSON; none where the version is known."""
+
+    def origins(self, node: str) -> Mapping[str, Any]:
+        """Return where in the specs the resources of a node come from, without reading anything."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ names its "worker".
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("started", "loaded", "switch_s", "switches", *_SUMS, "nodes"), 0),
     **dict.fromkeys(_PROBLEMS, ""),
     **{key: {} for key in ("subscriptions", *_COUNTS)},
+    "refused": [],
     "streams": [],
 }
 """As long as no worker answers."""
@@ -49,6 +51,7 @@ def merged(statuses: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         **{key: _joined({name: one[key] for name, one in statuses.items()}) for key in _PROBLEMS},
         "nodes": len({stream["node"] for stream in streams}),
         "subscriptions": _added_states([one["subscriptions"] for one in all_of]),
+        "refused": _added_refusals(one["refused"] for one in all_of),
         "streams": sorted(streams, key=lambda one: (one["node"], one["since"])),
     }
 
@@ -64,6 +67,17 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def _added_states(all_of: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
     kinds = {kind for one in all_of for kind in one}
     return {kind: _added(one.get(kind, {}) for one in all_of) for kind in sorted(kinds)}
+
+
+def _added_refusals(all_of: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for refused in all_of:
+        for one in refused:
+            counts[one["type"], one["resource"], one["place"]] += one["clients"]
+    return [
+        {"type": kind, "resource": resource, "place": place, "clients": clients}
+        for (kind, resource, place), clients in counts.most_common()
+    ]
 
 
 def _joined(problems: Mapping[str, str]) -> str:

@@ -81,6 +81,7 @@ def heads() -> Iterator[tuple[str, str, str]]:
     yield from ((name, "counter", text) for name, text, _ in _BY_TYPE)
     yield from ((name, kind, text) for name, kind, text, _ in _OF_A_WORKER)
     yield "subscriptions", "gauge", "Types that clients subscribe to, by their state."
+    yield "refused", "gauge", "Clients that refuse a resource, with the line of its spec."
     yield "generation_info", "gauge", "Which generation is served."
 
 
@@ -95,6 +96,11 @@ def _samples(one: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], flo
         yield name, (), one[key]
     for name, _, key in _ABSENCE:
         yield name, (), int(not one[key])
+    yield from _samples_by_type(one)
+    yield "generation_info", (f'generation="{label_value(one["generation"])}"',), 1
+
+
+def _samples_by_type(one: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], float]]:
     for name, _, key in _BY_TYPE:
         for kind, number in sorted(one[key].items()):
             yield name, (f'type="{kind}"',), number
@@ -102,4 +108,6 @@ def _samples(one: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], flo
         for state in STATES:
             labels = (f'type="{kind}"', f'state="{state}"')
             yield "subscriptions", labels, states.get(state, 0)
-    yield "generation_info", (f'generation="{label_value(one["generation"])}"',), 1
+    for said in one["refused"]:
+        of_spec = (f'{name}="{label_value(said[name])}"' for name in ("resource", "place"))
+        yield "refused", (f'type="{said["type"]}"', *of_spec), said["clients"]

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from meshc.delivery.notify import notify, watchdog_interval_s
+from meshc.delivery.xds.refusals import refusals
 from meshc.delivery.xds.types import SHORT_NAMES
 
 if TYPE_CHECKING:
@@ -68,16 +69,18 @@ class Reporter:
             self._journal.info(f"{event} well again")
 
     def _look_for_refusals(self) -> None:
-        found = {
-            (one.node, type_url): known.refusal
-            for one in self._serving.hub
-            for type_url, known in one.state.subscriptions.items()
-            if known.refusal is not None
-        }
-        for (node, type_url), reason in found.items():
-            if self._refusals.get((node, type_url)) != reason:
-                short = SHORT_NAMES.get(type_url, type_url)
-                self._journal.warn("refused", node=node, type=short, reason=reason)
+        found = {}
+        for one in refusals(self._serving.hub):
+            found[one.node, one.type_url] = one.reason
+            if self._refusals.get((one.node, one.type_url)) != one.reason:
+                self._journal.warn(
+                    "refused",
+                    node=one.node,
+                    type=SHORT_NAMES.get(one.type_url, one.type_url),
+                    reason=one.reason,
+                    resource=one.resource,
+                    place=one.place,
+                )
         self._refusals = found
 
 

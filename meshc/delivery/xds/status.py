@@ -3,7 +3,7 @@
 `overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switch_s", "switches",
 "problem", "source_errors", "certificate_problem", "stalls", "connections", "turned_away", "denied",
 "open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}}, "responses": {"CDS": 9},
-"refusals": {}}.
+"refusals": {}, "refused": [{"type", "resource", "place", "clients"}]}.
 
 `describe` has besides {"streams": [{"node", "address", "since", "generation", "problem",
 "responses", "is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refused", "reason",
@@ -12,10 +12,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.manifest import origin_of
+from meshc.delivery.xds.refusals import counted, refusal
 from meshc.delivery.xds.strangers import address_text
 from meshc.delivery.xds.types import SHORT_NAMES
 
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshc.delivery.xds.connected import Connected
+    from meshc.delivery.xds.hub import Hub
     from meshc.delivery.xds.run import Serving
     from meshc.delivery.xds.subscription import Subscription
     from meshc.delivery.xds.types import TypeUrl
 
-_MAX_REASON = 1024
-_NAMES = re.compile(r"(?:inbound|outbound|tracing)/[A-Za-z0-9_@-]{1,200}")
 STATES = ("acknowledged", "waiting", "refused", "silent")
 OTHER = "other"
 """All types that only clients know, so that none of them makes up names here."""
@@ -65,6 +63,15 @@ def overview(serving: Serving) -> dict[str, Any]:
         "subscriptions": states,
         "responses": _by_name(counts.responses),
         "refusals": _by_name(counts.refusals),
+        "refused": [
+            {
+                "type": SHORT_NAMES.get(type_url, OTHER),
+                "resource": resource,
+                "place": place,
+                "clients": clients,
+            }
+            for type_url, resource, place, clients in counted(serving.hub)
+        ],
     }
 
 
@@ -74,16 +81,15 @@ def _by_name(counts: Mapping[TypeUrl, int]) -> dict[str, int]:
 
 def describe(serving: Serving) -> dict[str, Any]:
     """Return everything about a running server."""
-    bundles = serving.bundles
     return overview(serving) | {
         "streams": [
-            _stream(one, {} if bundles is None else bundles.origins(one.node))
+            _stream(one, serving.hub)
             for one in sorted(serving.hub, key=lambda one: (one.node, one.since))
         ],
     }
 
 
-def _stream(one: Connected, origins: Mapping[str, Any]) -> dict[str, Any]:
+def _stream(one: Connected, hub: Hub) -> dict[str, Any]:
     return {
         "node": one.node,
         "address": address_text(one.address),
@@ -93,25 +99,25 @@ def _stream(one: Connected, origins: Mapping[str, Any]) -> dict[str, Any]:
         "responses": one.state.responses,
         "is_settled": one.state.is_settled,
         "types": {
-            SHORT_NAMES.get(type_url, type_url): _subscription(known, one.node, origins)
+            SHORT_NAMES.get(type_url, type_url): _subscription(one.node, type_url, known, hub)
             for type_url, known in one.state.subscriptions.items()
         },
     }
 
 
-def _subscription(known: Subscription, node: str, origins: Mapping[str, Any]) -> dict[str, Any]:
+def _subscription(node: str, type_url: TypeUrl, known: Subscription, hub: Hub) -> dict[str, Any]:
     found: dict[str, Any] = {
         "state": state_of(known),
         "sent": known.sent_version,
         "acknowledged": known.acknowledged_version,
     }
-    if known.refusal is not None:
-        resource = resource_in(known.refusal)
+    refused = refusal(node, type_url, known, hub)
+    if refused is not None:
         found |= {
-            "refused": known.refused_version,
-            "reason": known.refusal[:_MAX_REASON],
-            "resource": resource,
-            "place": origin_of(origins, node, resource) or "" if resource else "",
+            "refused": refused.version,
+            "reason": refused.reason,
+            "resource": refused.resource,
+            "place": refused.place,
         }
     return found
 
@@ -123,9 +129,3 @@ def state_of(known: Subscription) -> str:
     if known.is_outstanding:
         return "waiting"
     return "acknowledged" if known.sent_version else "silent"
-
-
-def resource_in(reason: str) -> str:
-    """Return the name of the resource that a client complains about, if it says so."""
-    found = _NAMES.search(reason)
-    return found[0] if found else ""

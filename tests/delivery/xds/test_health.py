@@ -137,4 +137,4 @@ def test_csds_tells_what_a_node_accepted_and_what_it_refused(tmp_path: Path) -> 
     assert config.node.id == "front1"
     assert accepted.client_status == 3  # ACKED
     assert refused.client_status == 4  # NACKED
-    assert refused.error_state.details == "outbound/app: no such locality"
+    assert refused.error_state.details == "outbound/app: no such locality (app.yaml:2:1)"

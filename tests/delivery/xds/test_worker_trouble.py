@@ -199,8 +199,13 @@ def _said(**facts: Any) -> dict[str, Any]:
         "subscriptions": {"CDS": {"acknowledged": 1}},
         "responses": {"CDS": 5},
         "refusals": {},
+        "refused": [_refused("LDS", 3)],
         "streams": [{"node": "web", "since": 5.0}],
     } | facts
+
+
+def _refused(kind: str, clients: int) -> dict[str, Any]:
+    return {"type": kind, "resource": "app", "place": "app.yaml:2:1", "clients": clients}
 
 
 def test_what_workers_say_is_put_together() -> None:
@@ -214,6 +219,7 @@ def test_what_workers_say_is_put_together() -> None:
         subscriptions={"CDS": {"acknowledged": 1, "refused": 2}, "EDS": {"waiting": 4}},
         responses={"CDS": 1, "EDS": 2},
         refusals={"CDS": 2},
+        refused=[_refused("CDS", 2), _refused("LDS", 1)],
         streams=[{"node": "web", "since": 4.0}, {"node": "app", "since": 9.0}],
     )
 
@@ -238,6 +244,7 @@ def test_what_workers_say_is_put_together() -> None:
         "subscriptions": {"CDS": {"acknowledged": 2, "refused": 2}, "EDS": {"waiting": 4}},
         "responses": {"CDS": 6, "EDS": 2},
         "refusals": {"CDS": 2},
+        "refused": [_refused("LDS", 4), _refused("CDS", 2)],
         "streams": [
             {"node": "app", "since": 9.0, "worker": "2"},
             {"node": "web", "since": 4.0, "worker": "2"},

@@ -98,6 +98,10 @@ class _Shelf:
     ) -> tuple[str, list[Any]]:
         raise NotImplementedError  # nobody polls here
 
+    def origins(self, node: str) -> Mapping[str, Any]:
+        del node
+        return {}
+
 
 @dataclass
 class Talk:

@@ -243,9 +243,11 @@ def test_a_refusal_is_shown_with_the_resource_and_the_line_of_the_spec(
         assert (listeners["state"], listeners["reason"]) == ("refused", reason)
         assert listeners["resource"] == "outbound/app@front"
         assert listeners["place"] == "front.yaml:8:3"
-        assert 'meshc_serve_refusals_total{type="LDS"} 1' in list(
-            metrics({"": overview(server.serving)})
-        )
+        counted = list(metrics({"": overview(server.serving)}))
+        assert 'meshc_serve_refusals_total{type="LDS"} 1' in counted
+        assert (
+            'meshc_serve_refused{type="LDS",resource="outbound/app@front",place="front.yaml:8:3"} 1'
+        ) in counted
 
     _play(small, tmp_path, scene)
 
