@@ -44,11 +44,11 @@ _DIRECTORY = "/etc/meshc/tls"
 )
 @click.option(
     "--subscribe",
-    type=click.Choice(["ads", "delta-ads", "per-type", "rest"]),
-    default="ads",
+    type=click.Choice(["delta-ads", "ads", "per-type", "rest"]),
+    default="delta-ads",
     show_default=True,
-    help="With --mode grpc: one ordered stream, the same with differences only, one stream for "
-    "each type, or polling over REST.",
+    help="With --mode grpc: one ordered stream with differences only, the same with everything in "
+    "each response, one stream for each type, or polling over REST.",
 )
 @click.option(
     "--tls-directory",

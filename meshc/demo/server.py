@@ -74,7 +74,7 @@ class Server:
         bootstrap = grpc_bootstrap(
             json.loads(bundle.files[BOOTSTRAP]),
             [LISTEN],
-            subscribing=Subscribing.ADS,
+            subscribing=Subscribing.DELTA_ADS,
             credentials=None,
         )
         check_bootstrap(bootstrap)

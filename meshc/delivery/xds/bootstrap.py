@@ -23,8 +23,8 @@ _KEEPALIVE = {"keepalive_time": 60, "keepalive_interval": 10, "keepalive_probes"
 class Subscribing(enum.Enum):
     """How an Envoy subscribes."""
 
-    ADS = "ads"
     DELTA_ADS = "delta-ads"
+    ADS = "ads"
     PER_TYPE = "per-type"
     REST = "rest"
 
