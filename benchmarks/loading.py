@@ -15,13 +15,13 @@ from pathlib import Path
 
 from meshc.artifact.layout import MANIFEST
 from meshc.artifact.manifest import Manifest
-from meshc.delivery.xds.bundles import resource_files
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.rewrite import Variant
-from meshc.delivery.xds.source import DirectorySource
-from meshc.delivery.xds.stream import Stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
-from meshc.delivery.xds.wire import DeltaRequest, Request
+from meshc.delivery.xds.content.bundles import resource_files
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.rewrite import Variant
+from meshc.delivery.xds.content.source import DirectorySource
+from meshc.delivery.xds.protocol.stream import Stream
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.protocol.wire import DeltaRequest, Request
 from meshc.proto import known_versions, load_schema
 
 

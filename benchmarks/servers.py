@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.measure import MESHC
 from meshc.artifact.manifest import Manifest
-from meshc.delivery.xds.bundles import ManifestBundles
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.rewrite import Variant
-from meshc.delivery.xds.types import ENDPOINT
-from meshc.delivery.xds.wire import response
+from meshc.delivery.xds.content.bundles import ManifestBundles
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.rewrite import Variant
+from meshc.delivery.xds.protocol.types import ENDPOINT
+from meshc.delivery.xds.protocol.wire import response
 from meshc.proto import known_versions, load_schema
 from tests.delivery.live import free_ports
 from tests.tools.from_source import TOOLS, run_go

@@ -99,7 +99,7 @@ def _dynamic(
     directory: str | None,
 ) -> dict[str, Any]:
     from meshc.delivery.xds import bootstrap as dynamic  # noqa: PLC0415, start-up time
-    from meshc.delivery.xds.settings import address  # noqa: PLC0415, the same
+    from meshc.delivery.xds.transport.addresses import address  # noqa: PLC0415, the same
 
     places = []
     for text in servers:

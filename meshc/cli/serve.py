@@ -115,10 +115,10 @@ def command(context: click.Context, /, **flags: Any) -> int:
             "serving needs grpclib, which is not installed", hint="pip install 'meshc[serve]'"
         )
     if settings.workers > 1:
-        from meshc.delivery.xds.workers import serve_with_workers  # noqa: PLC0415, start-up time
+        from meshc.delivery.xds.process.workers import serve_with_workers  # noqa: PLC0415, start-up time
 
         return serve_with_workers(settings)
-    from meshc.delivery.xds.main import run  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.process.main import run  # noqa: PLC0415, start-up time
 
     return run(settings)
 
@@ -126,10 +126,10 @@ def command(context: click.Context, /, **flags: Any) -> int:
 def _settings(flags: dict[str, Any]) -> ServeSettings:
     from meshc.delivery.xds.settings import (  # noqa: PLC0415, start-up time
         ServeSettings,
-        address,
         control_to_serve,
     )
-    from meshc.delivery.xds.tls import TlsFiles  # noqa: PLC0415, the same
+    from meshc.delivery.xds.transport.addresses import address  # noqa: PLC0415, the same
+    from meshc.delivery.xds.transport.tls import TlsFiles  # noqa: PLC0415, the same
 
     names = ("cert", "key", "client_ca")
     given = [name for name in names if flags[name] is not None]
@@ -200,9 +200,10 @@ def status_command(control: str | None, node: str, is_whole: bool, as_json: bool
 
     Exit codes: 0 well; 1 somebody has to act; 3 no server answers.
     """
-    from meshc.delivery.xds.asking import ask_status  # noqa: PLC0415, start-up time
-    from meshc.delivery.xds.render import SHOWN, of_node, render, verdict  # noqa: PLC0415, the same
-    from meshc.delivery.xds.settings import address, control_to_ask  # noqa: PLC0415, the same
+    from meshc.delivery.xds.process.asking import ask_status  # noqa: PLC0415, start-up time
+    from meshc.delivery.xds.process.render import SHOWN, of_node, render, verdict  # noqa: PLC0415, the same
+    from meshc.delivery.xds.settings import control_to_ask  # noqa: PLC0415, the same
+    from meshc.delivery.xds.transport.addresses import address  # noqa: PLC0415, the same
 
     found = ask_status(address(control or control_to_ask()))
     summary, is_well = verdict(found, node)

@@ -14,7 +14,7 @@ from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
 from meshc.delivery.agent.configuration import read_configuration
 from meshc.delivery.agent.generations import digests_of, generation_of
 from meshc.delivery.agent.swap import read_files
-from meshc.delivery.xds.rewrite import XDS_CLUSTER
+from meshc.delivery.xds.content.rewrite import XDS_CLUSTER
 from meshc.demo.channel import Wanted
 from meshc.demo.errors import DemoError
 from meshc.diagnostics.render import render_text

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from meshc.artifact.layout import BOOTSTRAP
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
 from meshc.delivery.xds.bootstrap import Subscribing, check_bootstrap, grpc_bootstrap
-from meshc.delivery.xds.render import verdict
-from meshc.delivery.xds.settings import Address
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.process.render import verdict
+from meshc.delivery.xds.transport.addresses import Address
 from meshc.demo.errors import DemoError
 
 if TYPE_CHECKING:

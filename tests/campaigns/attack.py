@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
 from tests.campaigns.load.host import wait_until
 from tests.campaigns.report import Report
 from tests.delivery.xds import raw as wire

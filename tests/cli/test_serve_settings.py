@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.cli import run, serve_options
-from meshc.delivery.xds import main, workers
+from meshc.delivery.xds.process import main, workers
 
 if TYPE_CHECKING:
     from meshc.delivery.xds.settings import ServeSettings

@@ -17,10 +17,10 @@ import pytest
 
 from meshc.cli.serve import command
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.limits import Limits
 from tests.consul.authority import Authority
 from tests.delivery.live import until
 from tests.delivery.xds.served import caller, free_port

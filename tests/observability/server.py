@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.types import CLUSTER, LISTENER
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.protocol.types import CLUSTER, LISTENER
+from meshc.delivery.xds.transport.addresses import address
 from tests.delivery.live import until
 from tests.delivery.xds.streams import message_class
 

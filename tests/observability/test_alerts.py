@@ -12,8 +12,8 @@ import yaml
 
 from meshc.delivery.agent.metrics import Metrics
 from meshc.delivery.agent.status import STATES
-from meshc.delivery.xds.metrics import heads
-from meshc.delivery.xds.status import STATES as SERVE_STATES
+from meshc.delivery.xds.process.metrics import heads
+from meshc.delivery.xds.process.status import STATES as SERVE_STATES
 from tests.observability.prometheus import DEPLOY, configuration, program_or_skip
 
 CASES = sorted(Path(__file__).parent.glob("alerts_*test.yml"))

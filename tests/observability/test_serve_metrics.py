@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshc.delivery.xds.metrics import metrics
+from meshc.delivery.xds.process.metrics import metrics
 from tests.observability.prometheus import program_or_skip
 
 _COUNTS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from meshc.delivery.log import Log
-from meshc.delivery.xds.handover import read
-from meshc.delivery.xds.main import run
+from meshc.delivery.xds.process.handover import read
+from meshc.delivery.xds.process.main import run
 from meshc.diagnostics.errors import MeshcError
 
 _WORLD = 3

@@ -7,7 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshc.delivery.xds.rewrite import XDS_CLUSTER, Variant, config_source
+from meshc.delivery.xds.content.rewrite import XDS_CLUSTER, Variant, config_source
 from meshc.diagnostics import InternalError
 
 if TYPE_CHECKING:

@@ -7,47 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshc.delivery.xds.limits import Limits
+from meshc.delivery.xds.transport.addresses import UNIX, Address
+from meshc.delivery.xds.transport.limits import Limits
 from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from meshc.consul.settings import ConsulSettings
-    from meshc.delivery.xds.tls import TlsFiles
+    from meshc.delivery.xds.transport.tls import TlsFiles
 
-_UNIX = "unix:"
 _OF_THE_SERVICE = Path("/run/meshc")
 _SOCKET = "serve.sock"
-_LAST_PORT = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen: a path, or a host and a port."""
-
-    host: str
-    port: int | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether nobody from outside this machine can reach it."""
-        return self.port is None or self.host == "::1" or self.host.startswith("127.")
-
-    def __str__(self) -> str:
-        if self.port is None:
-            return f"{_UNIX}{self.host}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-def address(text: str) -> Address:
-    """Read ``unix:/path`` or ``host:port``; raises SettingsError."""
-    if text.startswith(f"{_UNIX}/"):
-        return Address(text.removeprefix(_UNIX))
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT):
-        raise SettingsError(f'"{text}" is neither unix:/path nor HOST:PORT')
-    return Address(host, int(port))
 
 
 def control_to_serve() -> str:
@@ -57,7 +26,7 @@ def control_to_serve() -> str:
         SettingsError: there is no folder for that.
     """
     if os.access(_OF_THE_SERVICE, os.W_OK):
-        return f"{_UNIX}{_OF_THE_SERVICE / _SOCKET}"
+        return f"{UNIX}{_OF_THE_SERVICE / _SOCKET}"
     own = _own_folder()
     try:
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,13 +35,13 @@ def control_to_serve() -> str:
             f"no folder for the socket that tells the status: {own}: {error.strerror}",
             hint="say --control unix:/PATH, or --control none",
         ) from error
-    return f"{_UNIX}{own / _SOCKET}"
+    return f"{UNIX}{own / _SOCKET}"
 
 
 def control_to_ask() -> str:
     """Where such a server is asked: this user's before the service."""
     own = _own_folder() / _SOCKET
-    return f"{_UNIX}{own if own.exists() else _OF_THE_SERVICE / _SOCKET}"
+    return f"{UNIX}{own if own.exists() else _OF_THE_SERVICE / _SOCKET}"
 
 
 def _own_folder() -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshc.delivery.xds.bootstrap import Credentials
-from meshc.delivery.xds.tls import TlsFiles
+from meshc.delivery.xds.transport.tls import TlsFiles
 from tests.consul.authority import Authority
 
 if TYPE_CHECKING:

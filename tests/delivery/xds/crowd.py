@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.delivery.xds.served import Caller
 from tests.delivery.xds.streams import message_class
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.protocol.types import CLUSTER
 from tests.delivery.xds import raw as wire
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, TrailersReceived
 
-from meshc.delivery.xds.types import ENDPOINT
+from meshc.delivery.xds.protocol.types import ENDPOINT
 from tests.delivery.xds.served import ADS, until
 from tests.delivery.xds.streams import message_class
 

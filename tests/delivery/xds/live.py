@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.xds.bootstrap import Credentials, Subscribing, grpc_bootstrap
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.status import describe
+from meshc.delivery.xds.process.status import describe
+from meshc.delivery.xds.transport.addresses import address
 from tests.delivery.live import START_LIMIT_S, Load, free_ports, get, running_envoy, until, upstream
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, free_port, served
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshc.delivery.agent.admin import EnvoyAdmin
-    from meshc.delivery.xds.tls import TlsFiles
+    from meshc.delivery.xds.transport.tls import TlsFiles
 
 HOST = f"127.46.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
 """Of this process alone, as ports are looked for long before they are used."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
-from meshc.delivery.xds.settings import address
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.transport.addresses import address
 from tests.delivery.live import until
 from tests.delivery.xds.served import free_port
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from meshc.delivery.xds.tls import TlsFiles
+    from meshc.delivery.xds.transport.tls import TlsFiles
 
 PATIENCE_S = 30
 

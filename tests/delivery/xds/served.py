@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.run import Serving
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.source import DirectorySource
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.source import DirectorySource
+from meshc.delivery.xds.process.run import Serving
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.limits import Limits
 from meshc.proto import load_schema
 from tests.delivery.xds.streams import message_class
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from meshc.delivery.xds.tls import TlsFiles
+    from meshc.delivery.xds.transport.tls import TlsFiles
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 SECONDS = 10.0

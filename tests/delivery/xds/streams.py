@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from meshc.delivery.xds.snapshot import Encoded, Snapshot, TypeSet, encoded
-from meshc.delivery.xds.types import (
+from meshc.delivery.xds.protocol.snapshot import Encoded, Snapshot, TypeSet, encoded
+from meshc.delivery.xds.protocol.types import (
     CLUSTER,
     ENDPOINT,
     EXTENSION,
@@ -19,11 +19,11 @@ from meshc.delivery.xds.types import (
     SECRET,
     TypeUrl,
 )
-from meshc.delivery.xds.wire import read_delta_request, read_request
+from meshc.delivery.xds.protocol.wire import read_delta_request, read_request
 from meshc.proto import load_schema
 
 if TYPE_CHECKING:
-    from meshc.delivery.xds.stream import Stream
+    from meshc.delivery.xds.protocol.stream import Stream
 
 DRAIN_S = 60.0
 RELEASE_S = DRAIN_S + 5

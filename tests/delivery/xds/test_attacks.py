@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds import raw as wire
 from tests.delivery.xds.floods import FLOODS, opened
 from tests.delivery.xds.meshes import make_bundle

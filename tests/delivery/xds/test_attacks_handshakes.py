@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshc.delivery.xds.accepting import Room
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.transport.accepting import Room
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.process import serving

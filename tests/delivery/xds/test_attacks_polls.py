@@ -12,12 +12,12 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from meshc.delivery.xds import control
-from meshc.delivery.xds.accepting import close
-from meshc.delivery.xds.control import ServerPages, serve_control
-from meshc.delivery.xds.identity import CertificateGate
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.settings import address
+from meshc.delivery.xds.process import control
+from meshc.delivery.xds.process.control import ServerPages, serve_control
+from meshc.delivery.xds.transport.accepting import close
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.identity import CertificateGate
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.raw import raw
 from tests.delivery.xds.served import SECONDS, Server, free_port, polled, served, until
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from meshc.delivery.xds.settings import Address
+    from meshc.delivery.xds.transport.addresses import Address
 
 _BODY = json.dumps({"node": {"id": "front1"}}).encode()
 _HEAD = b"POST /v3/discovery:clusters HTTP/1.1\r\ncontent-length: %d\r\n\r\n"

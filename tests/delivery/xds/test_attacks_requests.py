@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds import raw as wire
 from tests.delivery.xds.conformance.stage import Stage, play_within
 from tests.delivery.xds.meshes import make_bundle

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds.status import describe
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.process.status import describe
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
 from tests.delivery.xds.served import caller, served
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.errors import DeliveryError
-from meshc.delivery.xds.asking import ask_status
-from meshc.delivery.xds.control import ServerPages, serve_control
-from meshc.delivery.xds.settings import Address, address, control_to_ask, control_to_serve
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.process.control import ServerPages, serve_control
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.settings import control_to_ask, control_to_serve
+from meshc.delivery.xds.transport.addresses import Address, address
 from meshc.diagnostics.errors import SettingsError
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, caller, free_port, served

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshc.delivery.xds.stream import Stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
+from meshc.delivery.xds.protocol.stream import Stream
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.xds.streams import RELEASE_S, Client, names_in, resource, snapshot
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.live import until
 from tests.delivery.xds import raw as wire
 from tests.delivery.xds.meshes import APP, SMALL, make_bundle

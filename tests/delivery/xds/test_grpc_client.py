@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshc.delivery.xds.bootstrap import grpc_client_bootstrap
-from meshc.delivery.xds.grpc_client import for_grpc_client
-from meshc.delivery.xds.status import describe
-from meshc.delivery.xds.types import ENDPOINT, LISTENER
+from meshc.delivery.xds.content.grpc_client import for_grpc_client
+from meshc.delivery.xds.process.status import describe
+from meshc.delivery.xds.protocol.types import ENDPOINT, LISTENER
 from tests.delivery.xds.answering import answering
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle

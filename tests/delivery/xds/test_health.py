@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2 import (  # type: ignore[import-untyped]
     HealthCheckResponse,
 )
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import caller, served
 

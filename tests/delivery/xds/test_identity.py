@@ -14,11 +14,12 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from meshc.delivery.xds.identity import CertificateGate
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.tls import TlsFiles
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.identity import CertificateGate
+from meshc.delivery.xds.transport.limits import Limits
+from meshc.delivery.xds.transport.tls import TlsFiles
 from meshc.diagnostics.errors import SettingsError
 from tests.consul.authority import Authority, Certificate
 from tests.delivery.xds.meshes import make_bundle

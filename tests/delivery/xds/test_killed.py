@@ -8,7 +8,7 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.delivery.xds.crowd import Follower, crowd
 from tests.delivery.xds.meshes import APP, FRONT, SECOND_HOST, SMALL, make_bundle
 from tests.delivery.xds.process import ServeProcess, serving

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshc.delivery.xds.bootstrap import Subscribing
-from meshc.delivery.xds.rewrite import Variant, config_source
+from meshc.delivery.xds.content.rewrite import Variant, config_source
 from tests.delivery.live import get, until, upstream
 from tests.delivery.xds.live import HOST, envoy_on, server_of
 from tests.delivery.xds.meshes import make_bundle

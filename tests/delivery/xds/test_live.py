@@ -10,8 +10,8 @@ import pytest
 
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.materialize import materialize
-from meshc.delivery.xds import stream
 from meshc.delivery.xds.bootstrap import Subscribing
+from meshc.delivery.xds.protocol import stream
 from tests.delivery.live import Load, running_envoy, until, upstream
 from tests.delivery.xds.live import (
     HOST,

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from meshc.delivery.xds.stream import Stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SHORT_NAMES, TypeUrl
+from meshc.delivery.xds.protocol.stream import Stream
+from meshc.delivery.xds.protocol.types import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    ROUTE,
+    SHORT_NAMES,
+    TypeUrl,
+)
 from tests.delivery.xds.streams import RELEASE_S, Client, names_in, snapshot
 
 _OLD = {"clusters": "a", "endpoints": "e-a", "listeners": "l", "routes": "r"}

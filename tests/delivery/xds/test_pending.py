@@ -10,8 +10,8 @@ import pytest
 
 from meshc.artifact.publication import Index, render_index
 from meshc.artifact.published import INDEX_PATH
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.published import FolderSource
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.published import FolderSource
 from meshc.diagnostics.errors import BundleError
 from meshc.proto import load_schema
 

@@ -21,13 +21,14 @@ from meshc.delivery.publish.plan import Bounds
 from meshc.delivery.publish.publisher import Publisher, Wishes
 from meshc.delivery.publish.to_consul import ConsulPlace
 from meshc.delivery.publish.to_directory import Folder
-from meshc.delivery.xds.asking import ask_status
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.run import Serving
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.source import open_source
-from meshc.delivery.xds.status import describe
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.source import open_source
+from meshc.delivery.xds.process.asking import ask_status
+from meshc.delivery.xds.process.run import Serving
+from meshc.delivery.xds.process.status import describe
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
 from meshc.proto import load_schema
 from tests.consul.gate import Gate
 from tests.delivery.live import until

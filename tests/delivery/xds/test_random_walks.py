@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from meshc.delivery.xds.stream import Stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.protocol.stream import Stream
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.delivery.xds.streams import RELEASE_S, Client, snapshot
 
 pytestmark = pytest.mark.property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from meshc.delivery.xds.limits import Limits
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds.h2_client import Client, client_of
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import served, until

@@ -8,10 +8,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.log import Log
-from meshc.delivery.xds import refusals
-from meshc.delivery.xds.reporting import Reporter
-from meshc.delivery.xds.status import describe, overview
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.process.reporting import Reporter
+from meshc.delivery.xds.process.status import describe, overview
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.services import refusals
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, caller, served
 

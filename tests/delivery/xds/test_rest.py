@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshc.delivery.xds.settings import address
+from meshc.delivery.xds.transport.addresses import address
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, make_bundle
 from tests.delivery.xds.served import Server, free_port, polled, served
 

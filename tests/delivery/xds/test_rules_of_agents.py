@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshc.artifact.manifest import Manifest
-from meshc.delivery.xds.bundles import ManifestBundles
-from meshc.delivery.xds.library import Library
+from meshc.delivery.xds.content.bundles import ManifestBundles
+from meshc.delivery.xds.content.library import Library
 from meshc.proto import load_schema
 from tests.delivery.xds.meshes import APP, FRONT, STORE, make_bundle
 

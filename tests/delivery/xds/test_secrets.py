@@ -15,8 +15,8 @@ import grpc
 import pytest
 
 from meshc.delivery.xds.bootstrap import Subscribing
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.types import CLUSTER, EXTENSION, RUNTIME, SECRET
+from meshc.delivery.xds.protocol.types import CLUSTER, EXTENSION, RUNTIME, SECRET
+from meshc.delivery.xds.transport.addresses import address
 from meshc.proto import load_schema
 from tests.consul.authority import Authority
 from tests.delivery.live import until, upstream

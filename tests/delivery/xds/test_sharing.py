@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.rewrite import Variant
-from meshc.delivery.xds.source import DirectorySource
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.rewrite import Variant
+from meshc.delivery.xds.content.source import DirectorySource
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from meshc.proto import EnvoySchema, load_schema
 from tests.delivery.xds.meshes import make_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meshc.delivery.xds.snapshot import Snapshot
+    from meshc.delivery.xds.protocol.snapshot import Snapshot
 
 
 def _mesh(folder: Path, *, hosts: int, app_port: int = 8000) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import meshc
-from meshc.delivery.xds.metrics import heads, metrics
-from meshc.delivery.xds.render import render, verdict
-from meshc.delivery.xds.status import describe, overview
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
+from meshc.delivery.xds.process.metrics import heads, metrics
+from meshc.delivery.xds.process.render import render, verdict
+from meshc.delivery.xds.process.status import describe, overview
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.exposition import parsed
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Server, caller, served, until

@@ -11,13 +11,13 @@ import grpc
 import pytest
 
 from meshc.delivery.log import Log
-from meshc.delivery.xds import strangers
-from meshc.delivery.xds.reporting import Reporter
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.status import overview
-from meshc.delivery.xds.strangers import Strangers
-from meshc.delivery.xds.tls import TlsFiles
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.process.reporting import Reporter
+from meshc.delivery.xds.process.status import overview
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.services import strangers
+from meshc.delivery.xds.services.strangers import Strangers
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.tls import TlsFiles
 from tests.consul.authority import Authority
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import Caller, caller, free_port, served

@@ -13,12 +13,12 @@ import pytest
 from grpclib.server import Stream as GrpcStream
 
 from meshc.delivery.log import Log
-from meshc.delivery.xds import reporting, run
-from meshc.delivery.xds.hub import Hub
-from meshc.delivery.xds.reporting import Reporter
-from meshc.delivery.xds.stream import Stream
-from meshc.delivery.xds.tls import TlsFiles
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.process import reporting, run
+from meshc.delivery.xds.process.reporting import Reporter
+from meshc.delivery.xds.protocol.stream import Stream
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.services.hub import Hub
+from meshc.delivery.xds.transport.tls import TlsFiles
 from tests.consul.authority import Authority
 from tests.delivery.xds.meshes import SMALL, make_bundle
 from tests.delivery.xds.served import SECONDS, Server, caller, served, until

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds import stream
 from meshc.delivery.xds.bootstrap import Subscribing
+from meshc.delivery.xds.protocol import stream
 from tests.delivery.live import upstream
 from tests.delivery.xds.answering import answering
 from tests.delivery.xds.certificates import Certificates, certificates

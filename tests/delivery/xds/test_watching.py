@@ -10,11 +10,12 @@ from meshc.delivery.publish.local import LocalBundle
 from meshc.delivery.publish.plan import Bounds
 from meshc.delivery.publish.publisher import Publisher, Wishes
 from meshc.delivery.publish.to_directory import Folder
-from meshc.delivery.xds.library import Library
-from meshc.delivery.xds.published import FolderSource
-from meshc.delivery.xds.run import Serving
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.source import DirectorySource
+from meshc.delivery.xds.content.library import Library
+from meshc.delivery.xds.content.published import FolderSource
+from meshc.delivery.xds.content.source import DirectorySource
+from meshc.delivery.xds.process.run import Serving
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
 from meshc.pipeline import BuildOptions, build
 from meshc.proto import load_schema
 from tests.delivery.xds.meshes import APP, SMALL, make_bundle

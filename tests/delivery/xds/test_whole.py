@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshc.delivery.xds.stream import ProtocolError, Stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
+from meshc.delivery.xds.protocol.stream import ProtocolError, Stream
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.delivery.xds.streams import Client, contents_in, names_in, snapshot
 
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from meshc.consul.secret import Secret
 from meshc.consul.settings import ConsulSettings
 from meshc.delivery.log import Log
-from meshc.delivery.xds import handover, worker, workers
-from meshc.delivery.xds.merged import merged
-from meshc.delivery.xds.render import render, verdict
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.tls import TlsFiles
-from meshc.delivery.xds.worker import Worker
-from meshc.delivery.xds.workers import Workers
+from meshc.delivery.xds.process import handover, worker, workers
+from meshc.delivery.xds.process.merged import merged
+from meshc.delivery.xds.process.render import render, verdict
+from meshc.delivery.xds.process.worker import Worker
+from meshc.delivery.xds.process.workers import Workers
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.tls import TlsFiles
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.served import free_port, until
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshc.delivery.xds.settings import ServeSettings, address
-from meshc.delivery.xds.types import CLUSTER
+from meshc.delivery.xds.protocol.types import CLUSTER
+from meshc.delivery.xds.settings import ServeSettings
+from meshc.delivery.xds.transport.addresses import address
 from meshc.diagnostics.errors import SettingsError
 from tests.delivery.exposition import parsed
 from tests.delivery.live import until

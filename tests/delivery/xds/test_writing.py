@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from meshc.delivery.xds.types import ENDPOINT
+from meshc.delivery.xds.protocol.types import ENDPOINT
 from meshc.proto import load_schema
 from tests.delivery.xds.h2_client import Client, client_of
 from tests.delivery.xds.meshes import FRONT, STORE, make_bundle

@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshc.delivery.xds.hub import Hub
-from meshc.delivery.xds.identity import OpenGate
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.listening import listening
-from meshc.delivery.xds.server import XdsServer
-from meshc.delivery.xds.services import Discovery
-from meshc.delivery.xds.settings import address
-from meshc.delivery.xds.snapshot import TypeSet
-from meshc.delivery.xds.types import (
+from meshc.delivery.xds.protocol.snapshot import TypeSet
+from meshc.delivery.xds.protocol.types import (
     CLUSTER,
     ENDPOINT,
     EXTENSION,
@@ -31,6 +24,13 @@ from meshc.delivery.xds.types import (
     SECRET,
     TypeUrl,
 )
+from meshc.delivery.xds.services.discovery import Discovery
+from meshc.delivery.xds.services.hub import Hub
+from meshc.delivery.xds.services.server import XdsServer
+from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.identity import OpenGate
+from meshc.delivery.xds.transport.limits import Limits
+from meshc.delivery.xds.transport.listening import listening
 from meshc.diagnostics.errors import UnknownNameError
 from tests.delivery.xds.served import ADS, Call, Caller, caller, free_port, until
 from tests.delivery.xds.streams import resource, snapshot
@@ -38,8 +38,8 @@ from tests.delivery.xds.streams import resource, snapshot
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from meshc.delivery.xds.rewrite import Variant
-    from meshc.delivery.xds.snapshot import Snapshot
+    from meshc.delivery.xds.content.rewrite import Variant
+    from meshc.delivery.xds.protocol.snapshot import Snapshot
 
 SINGLE = {
     CLUSTER: "envoy.service.cluster.v3.ClusterDiscoveryService/Clusters",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshc.delivery.xds.metrics import metrics
-from meshc.delivery.xds.status import describe, overview
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshc.delivery.xds.process.metrics import metrics
+from meshc.delivery.xds.process.status import describe, overview
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.delivery.xds.conformance.stage import SINGLE, both_variants
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, STORE, make_bundle
 from tests.delivery.xds.served import Call, Server, caller, served

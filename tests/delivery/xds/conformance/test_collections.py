@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.xds.conformance.stage import Stage, both_variants, play
 from tests.delivery.xds.streams import contents_in, names_in
 

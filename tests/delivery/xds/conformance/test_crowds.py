@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds.limits import Limits
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from meshc.delivery.xds.transport.limits import Limits
 from tests.delivery.xds.conformance.stage import Stage, Talk, both_variants, play, play_within
 from tests.delivery.xds.served import SILENCE_S, caller
 from tests.delivery.xds.streams import contents_in, names_in

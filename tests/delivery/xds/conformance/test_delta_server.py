@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER
 from tests.delivery.xds.conformance.stage import ALL, NAMES, Stage, play
 from tests.delivery.xds.streams import contents_in, names_in, resource
 
 if TYPE_CHECKING:
-    from meshc.delivery.xds.types import TypeUrl
+    from meshc.delivery.xds.protocol.types import TypeUrl
 
 
 @pytest.mark.conforms("D6", "U3")

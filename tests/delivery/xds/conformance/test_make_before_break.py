@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds import stream
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshc.delivery.xds.protocol import stream
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.delivery.xds.conformance.stage import ALL, NAMES, Stage, Talk, both_variants, play
 from tests.delivery.xds.streams import contents_in, names_in
 

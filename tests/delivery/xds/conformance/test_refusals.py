@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, SECRET, SHORT_NAMES, TypeUrl
+from meshc.delivery.xds.protocol.types import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    SECRET,
+    SHORT_NAMES,
+    TypeUrl,
+)
 from tests.delivery.xds.conformance.stage import ALL, NAMES, Stage, both_variants, play
 from tests.delivery.xds.streams import contents_in, names_in
 

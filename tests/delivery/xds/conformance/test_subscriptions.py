@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 from tests.delivery.xds.conformance.stage import ALL, NAMES, Stage, Talk, both_variants, play
 from tests.delivery.xds.streams import contents_in, names_in
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from meshc.delivery.xds.types import TypeUrl
+    from meshc.delivery.xds.protocol.types import TypeUrl
 
 _KINDS = {
     CLUSTER: "clusters",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from meshc.delivery.xds.types import CLUSTER, ENDPOINT, LISTENER, SECRET
+from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT, LISTENER, SECRET
 from tests.delivery.xds.conformance.stage import ALL, NAMES, SINGLE, Stage, both_variants, play
 from tests.delivery.xds.served import until
 from tests.delivery.xds.streams import THING, contents_in, names_in

@@ -1,0 +1,89 @@
+"""What clients refuse at present: which resource, and which line of which spec is behind it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshc.artifact.manifest import origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from meshc.delivery.xds.protocol.subscription import Subscription
+    from meshc.delivery.xds.protocol.types import TypeUrl
+    from meshc.delivery.xds.services.hub import Hub
+
+MAX_REASON = 1024
+_NAMES = re.compile(r"(?:inbound|outbound|tracing)/[A-Za-z0-9_@-]{1,200}")
+MOST_COUNTED = 100
+"""Resources that are told apart in metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """One type that one client refused; ``place`` is ``file:line:column``, "" if unknown."""
+
+    node: str
+    type_url: TypeUrl
+    version: str
+    reason: str
+    resource: str
+    place: str
+
+
+def refusals(hub: Hub) -> Iterator[Refused]:
+    """Yield what connected clients refuse."""
+    for one in hub:
+        for type_url, known in one.state.subscriptions.items():
+            found = refusal(one.node, type_url, known, hub)
+            if found is not None:
+                yield found
+
+
+def refusal(node: str, type_url: TypeUrl, known: Subscription, hub: Hub) -> Refused | None:
+    """Return what a client refuses of a type, None where that is nothing."""
+    if known.refusal is None:
+        return None
+    resource = resource_in(known.refusal)
+    if not resource and len(known.refused) == 1:
+        (resource,) = known.refused
+    return Refused(
+        node=node,
+        type_url=type_url,
+        version=known.refused_version,
+        reason=known.refusal[:MAX_REASON],
+        resource=resource,
+        place=place_of(origins(hub, node), node, resource),
+    )
+
+
+def resource_in(reason: str) -> str:
+    """Return the name of the resource that a client complains about, if it says so."""
+    found = _NAMES.search(reason)
+    return found[0] if found else ""
+
+
+def origins(hub: Hub, node: str) -> Mapping[str, Any]:
+    """Return what `place_of` reads about a node."""
+    return {} if hub.bundles is None else hub.bundles.origins(node)
+
+
+def place_of(origins: Mapping[str, Any], node: str, resource: str) -> str:
+    """Return the spec line behind a resource, "" if unknown."""
+    return (resource and origin_of(origins, node, resource)) or ""
+
+
+def counted(hub: Hub) -> list[tuple[TypeUrl, str, str, int]]:
+    """Count clients by type, resource and place of what they refuse, the most frequent ones first.
+
+    Clients say what they like: resources that no spec is behind count as "", so that there are
+    never more of them than there are specs.
+    """
+    counts: Counter[tuple[TypeUrl, str, str]] = Counter()
+    for one in refusals(hub):
+        counts[one.type_url, one.resource if one.place else "", one.place] += 1
+    found = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [(*key, number) for key, number in found[:MOST_COUNTED]]
