@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from meshc.cli.options import common_options, specs_option, terminal
 from meshc.cli.report import failed, show_findings, tally
-from meshc.diagnostics.errors import SettingsError
+from meshc.diagnostics.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from meshc.spec.places import SpecSource
 
 _DIRECTORY = "/etc/meshc/tls"
+_NAME = "bootstrap.json"
 
 
 @click.command(
@@ -58,22 +60,22 @@ _DIRECTORY = "/etc/meshc/tls"
     help="Where the host has node.pem, node.key and server-ca.pem.",
 )
 @click.option("--plaintext", is_flag=True, help="No certificates: a server on loopback.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write DIR/bootstrap.json instead of printing it, and with --mode grpc two files beside "
+    "it by which the Envoy follows renewed certificates; DIR is where the host has it, too.",
+)
 @common_options
-def command(  # noqa: PLR0917, click calls by keyword
-    node: str,
-    specs: SpecSource,
-    mode: str,
-    servers: tuple[str, ...],
-    subscribe: str,
-    tls_directory: str,
-    plaintext: bool,
-) -> int:
+def command(node: str, specs: SpecSource, mode: str, folder: Path | None, **flags: Any) -> int:
     """Print what NODE's Envoy starts with, checked against Envoy's schema."""
     from meshc.explain import bootstrap_of  # noqa: PLC0415, start-up time
 
-    if mode == "file" and servers:
+    if mode == "file" and flags["servers"]:
         raise click.UsageError("--server goes with --mode grpc or grpc-client.")
-    if mode != "file" and not servers:
+    if mode != "file" and not flags["servers"]:
         raise click.UsageError(f"--mode {mode} needs --server HOST:PORT.")
     result, text = bootstrap_of(specs, node)
     if failed(result.diagnostics, is_strict=False):
@@ -83,21 +85,27 @@ def command(  # noqa: PLR0917, click calls by keyword
         )
         shown.warn(f"{tally(result.diagnostics)} in {specs.root}")
         return 1
+    files = {_NAME: text}
     if mode != "file":
-        directory = None if plaintext else tls_directory.rstrip("/")
-        found = _dynamic(json.loads(text), mode, servers, subscribe, directory)
-        text = json.dumps(found, sort_keys=True) + "\n"
-    click.echo(text, nl=False)
+        files = _dynamic(json.loads(text), mode, folder, **flags)
+    if folder is None:
+        click.echo(files[_NAME], nl=False)
+    else:
+        _write(folder, files)
     return 0
 
 
 def _dynamic(
     bootstrap: dict[str, Any],
     mode: str,
+    folder: Path | None,
+    *,
     servers: tuple[str, ...],
     subscribe: str,
-    directory: str | None,
-) -> dict[str, Any]:
+    tls_directory: str,
+    plaintext: bool,
+) -> dict[str, str]:
+    """Return files by name: the bootstrap, and those that it refers to in a folder."""
     from meshc.delivery.xds import bootstrap as dynamic  # noqa: PLC0415, start-up time
     from meshc.delivery.xds.transport.addresses import address  # noqa: PLC0415, the same
 
@@ -108,17 +116,42 @@ def _dynamic(
             raise SettingsError(f'"{text}" is no HOST:PORT of a server')
         places.append((place.host, place.port))
     credentials = None
-    if directory is not None:
+    if not plaintext:
+        directory = tls_directory.rstrip("/")
         credentials = dynamic.Credentials(
             certificate=f"{directory}/node.pem",
             key=f"{directory}/node.key",
             ca=f"{directory}/server-ca.pem",
         )
     if mode == "grpc-client":
-        return dynamic.grpc_client_bootstrap(bootstrap, places, credentials=credentials)
-    subscribing = dynamic.Subscribing(subscribe)
+        found = dynamic.grpc_client_bootstrap(bootstrap, places, credentials=credentials)
+        return {_NAME: _text(found)}
+    secrets = {}
+    if folder is not None and credentials is not None:
+        secrets = dynamic.secret_files([host for host, _ in places], credentials)
     found = dynamic.grpc_bootstrap(
-        bootstrap, places, subscribing=subscribing, credentials=credentials
+        bootstrap,
+        places,
+        subscribing=dynamic.Subscribing(subscribe),
+        credentials=credentials,
+        secrets=str(folder.absolute()) if folder is not None and secrets else "",
     )
     dynamic.check_bootstrap(found)
-    return found
+    return {name: _text(content) for name, content in (secrets | {_NAME: found}).items()}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True) + "\n"
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    """Write files, the bootstrap last, as it refers to the others."""
+    from meshc.delivery.agent.durable import write_durably  # noqa: PLC0415, start-up time
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_durably(folder / name, text.encode())
+    except OSError as error:
+        raise OutputError(f'cannot write to "{folder}": {error.strerror}') from error
+    terminal().say(f"{folder}: {', '.join(files)}")

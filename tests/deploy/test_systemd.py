@@ -60,6 +60,13 @@ def test_systemd_finds_nothing_to_say_about_the_drop_ins(installed: Path) -> Non
     assert said == "0"
 
 
+def test_an_envoy_that_a_server_feeds_waits_for_no_agent(installed: Path) -> None:
+    drop_in(installed, ENVOY, "dynamic-mode.conf")
+
+    assert analyze(installed, "verify", "--man=no", f"./{ENVOY}") == "0"
+    assert read_unit(UNITS / "dynamic-mode.conf") == {"ExecStartPre": [""]}
+
+
 def test_systemd_finds_nothing_to_say_about_consul_as_the_source(installed: Path) -> None:
     drop_in(installed, AGENT, "consul-source.conf")
 

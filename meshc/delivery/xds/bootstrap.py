@@ -17,6 +17,9 @@ _HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _CONNECT_TIMEOUT = "1s"
 _PING_INTERVAL, _PING_TIMEOUT = "30s", "10s"
+_SDS = "envoy.extensions.transport_sockets.tls.v3.Secret"
+_NODE, _SERVER = "node-certificate", "server-authority"
+"""Names of secrets, and of the files that they are in."""
 _KEEPALIVE = {"keepalive_time": 60, "keepalive_interval": 10, "keepalive_probes": 3}
 
 
@@ -44,15 +47,22 @@ def grpc_bootstrap(
     *,
     subscribing: Subscribing,
     credentials: Credentials | None,
+    secrets: str = "",
 ) -> dict[str, Any]:
     """Return what an Envoy starts with that fetches from servers instead of reading files.
 
-    ``servers`` are (host, port); each is tried, and any will do.
+    ``servers`` are (host, port); each is tried, and any will do.  ``secrets`` is the folder on
+    the host with the files of `secret_files`, by which the Envoy notices renewed credentials;
+    without them it reads its credentials once.
     """
     found = {key: value for key, value in bootstrap.items() if key != "dynamic_resources"}
     static = dict(found.get("static_resources", {}))
     is_rest = subscribing is Subscribing.REST
-    cluster = _cluster(servers, credentials, is_http2=not is_rest)
+    cluster = _cluster(servers, is_http2=not is_rest)
+    if credentials is not None:
+        names = [host for host, _ in servers]
+        tls = _read_anew(secrets) if secrets else _read_once(names, credentials)
+        cluster["transport_socket"] = _transport_socket(names, tls, is_http2=not is_rest)
     found["static_resources"] = static | {"clusters": [*static.get("clusters", ()), cluster]}
     found["dynamic_resources"] = _dynamic(subscribing)
     return found
@@ -90,9 +100,7 @@ def _dynamic(subscribing: Subscribing) -> dict[str, Any]:
     return {"cds_config": source, "lds_config": source}
 
 
-def _cluster(
-    servers: Sequence[tuple[str, int]], credentials: Credentials | None, *, is_http2: bool
-) -> dict[str, Any]:
+def _cluster(servers: Sequence[tuple[str, int]], *, is_http2: bool) -> dict[str, Any]:
     protocol = {
         "http2_protocol_options": {
             "connection_keepalive": {"interval": _PING_INTERVAL, "timeout": _PING_TIMEOUT}
@@ -116,10 +124,6 @@ def _cluster(
                 "explicit_http_config": protocol,
             }
         }
-    if credentials is not None:
-        alpn = "h2" if is_http2 else "http/1.1"
-        hosts = [host for host, _ in servers]
-        cluster["transport_socket"] = _transport_socket(hosts, credentials, alpn)
     return cluster
 
 
@@ -127,28 +131,73 @@ def _endpoint(host: str, port: int) -> dict[str, Any]:
     return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
 
 
-def _transport_socket(hosts: Sequence[str], credentials: Credentials, alpn: str) -> dict[str, Any]:
-    """Return TLS with certificates on both sides; a server's has the name or address of one."""
-    # One of the replicas may answer for another: the names are those of the same service.
-    names = [{"san_type": _san_type(host), "matcher": {"exact": host}} for host in hosts]
+def _transport_socket(
+    hosts: Sequence[str], tls: Mapping[str, Any], *, is_http2: bool
+) -> dict[str, Any]:
+    """Return TLS with certificates on both sides."""
     common = {
-        "tls_certificates": [
-            {
-                "certificate_chain": {"filename": credentials.certificate},
-                "private_key": {"filename": credentials.key},
-            }
-        ],
-        "validation_context": {
-            "trusted_ca": {"filename": credentials.ca},
-            "match_typed_subject_alt_names": names,
-        },
-        "alpn_protocols": [alpn],
+        **tls,
+        "alpn_protocols": ["h2" if is_http2 else "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
     }
     context: dict[str, Any] = {"@type": f"type.googleapis.com/{_TLS}", "common_tls_context": common}
     if not any(_is_ip(host) for host in hosts):
         context["auto_host_sni"] = True  # only names can be sent as such
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _read_once(hosts: Sequence[str], credentials: Credentials) -> dict[str, Any]:
+    return {
+        "tls_certificates": [_certificate(credentials)],
+        "validation_context": _authority(hosts, credentials),
+    }
+
+
+def _read_anew(folder: str) -> dict[str, Any]:
+    return {
+        "tls_certificate_sds_secret_configs": [_secret_source(folder, _NODE)],
+        "validation_context_sds_secret_config": _secret_source(folder, _SERVER),
+    }
+
+
+def _secret_source(folder: str, name: str) -> dict[str, Any]:
+    source = {"path_config_source": {"path": f"{folder}/{name}.json"}, "resource_api_version": "V3"}
+    return {"name": name, "sds_config": source}
+
+
+def secret_files(hosts: Sequence[str], credentials: Credentials) -> dict[str, dict[str, Any]]:
+    """Return the files that an Envoy finds its credentials by, by name.
+
+    Envoy looks at credentials again that a secret names, once they have been renamed into place;
+    at those that stand in the bootstrap itself it does not.
+    """
+    parts = {
+        _NODE: {"tls_certificate": _certificate(credentials)},
+        _SERVER: {"validation_context": _authority(hosts, credentials)},
+    }
+    return {
+        f"{name}.json": {
+            "resources": [{"@type": f"type.googleapis.com/{_SDS}", "name": name, **part}]
+        }
+        for name, part in parts.items()
+    }
+
+
+def _certificate(credentials: Credentials) -> dict[str, Any]:
+    return {
+        "certificate_chain": {"filename": credentials.certificate},
+        "private_key": {"filename": credentials.key},
+    }
+
+
+def _authority(hosts: Sequence[str], credentials: Credentials) -> dict[str, Any]:
+    """Return whom to believe: a server's certificate has the name or address of one of them."""
+    # One of the replicas may answer for another: the names are those of the same service.
+    names = [{"san_type": _san_type(host), "matcher": {"exact": host}} for host in hosts]
+    return {
+        "trusted_ca": {"filename": credentials.ca},
+        "match_typed_subject_alt_names": names,
+    }
 
 
 def _san_type(host: str) -> str:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What the server reads, and the folder with what the node reads."""
+    """What the server reads, the folder with what the node reads, and who has issued it."""
 
     tls: TlsFiles
     node_folder: Path
+    nodes: Authority
+    servers: Authority
 
     @property
     def credentials(self) -> Credentials:
@@ -45,4 +47,4 @@ def certificates(folder: Path, *alternatives: str, node: str = "front1") -> Cert
     ):
         shutil.copy(source, place / name)
     tls = TlsFiles(certificate=server.file, key=server.key, client_ca=nodes.file)
-    return Certificates(tls, place)
+    return Certificates(tls, place, nodes, servers)

@@ -78,7 +78,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def server_of(folder: Path, *, tls: TlsFiles | None = None, port: int = 0) -> Iterator[Running]:
+def server_of(
+    folder: Path,
+    *,
+    tls: TlsFiles | None = None,
+    withdrawn: Path | None = None,
+    port: int = 0,
+) -> Iterator[Running]:
     """Serve a folder until the block ends, also over REST; without a port, on a free one."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -86,7 +92,9 @@ def server_of(folder: Path, *, tls: TlsFiles | None = None, port: int = 0) -> It
     stack = contextlib.AsyncExitStack()
     try:
         rest = address(f"127.0.0.1:{free_port()}")
-        entering = stack.enter_async_context(served(folder, rest=rest, tls=tls, port=port))
+        entering = stack.enter_async_context(
+            served(folder, rest=rest, tls=tls, withdrawn=withdrawn, port=port)
+        )
         server = asyncio.run_coroutine_threadsafe(entering, loop).result(20)
         yield Running(loop, server)
     finally:
