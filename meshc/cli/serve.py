@@ -20,7 +20,15 @@ from meshc.diagnostics.errors import SettingsError
 if TYPE_CHECKING:
     from meshc.consul.settings import ConsulSettings
     from meshc.delivery.xds.settings import ServeSettings
+    from meshc.delivery.xds.transport.limits import Limits
 
+_LIMITS = {
+    "max_connections": "connections",
+    "max_connections_per_address": "connections_of_one",
+    "max_connection_age": "age",
+    "keepalive": "ping_every",
+}
+"""Options that are limits of a server."""
 _MOST_WORKERS = 64
 
 _control_option = option(
@@ -38,8 +46,7 @@ _control_option = option(
     epilog="Examples: meshc serve --source out --listen 10.0.0.5:18000 --cert server.pem "
     "--key server.key --client-ca nodes-ca.pem; on one machine, to try it: meshc serve --source "
     "out --listen 127.0.0.1:18000 --plaintext; from Consul: --source consul://10.0.0.5:8500/shop. "
-    "Envoys start with: meshc bootstrap NODE --mode "
-    "grpc --server 10.0.0.5:18000.",
+    "Envoys start with: meshc bootstrap NODE --mode grpc --server 10.0.0.5:18000 --to DIR.",
 )
 @option(
     "--source",
@@ -91,6 +98,33 @@ _control_option = option(
     metavar="N|auto",
     help="Processes that share the connections of one port, for thousands of Envoys; auto: one "
     "for each core. Default: 1.",
+)
+@option(
+    "--max-connections",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Connections at once, of each worker. Default: 12000.",
+)
+@option(
+    "--max-connections-per-address",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Connections at once from one address, or one network of IPv6; more where a translator "
+    "of addresses stands for many hosts. Default: 2000.",
+)
+@option(
+    "--max-connection-age",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="A connection that is older is asked to come again, which spreads Envoys over servers "
+    "that were added. Default: 1800.",
+)
+@option(
+    "--keepalive",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="Pause between pings of a connection; one that does not answer within 10 seconds is "
+    "let go. Default: 30.",
 )
 @option("--log", type=click.Choice(["text", "json"]), default="text", help="Form of the log.")
 @_control_option
@@ -162,7 +196,15 @@ def _settings(flags: dict[str, Any]) -> ServeSettings:
         poll=flags["poll"],
         workers=_workers(flags["workers"]),
         log=flags["log"],
+        limits=_limits(flags),
     )
+
+
+def _limits(flags: dict[str, Any]) -> Limits:
+    from meshc.delivery.xds.transport.limits import Limits  # noqa: PLC0415, start-up time
+
+    given = {field: flags[name] for name, field in _LIMITS.items() if flags[name] is not None}
+    return Limits(**given)
 
 
 def _workers(text: str) -> int:

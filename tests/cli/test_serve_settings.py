@@ -9,6 +9,7 @@ import pytest
 
 from meshc.cli import run, serve_options
 from meshc.delivery.xds.process import main, workers
+from meshc.delivery.xds.transport.limits import Limits
 
 if TYPE_CHECKING:
     from meshc.delivery.xds.settings import ServeSettings
@@ -74,12 +75,27 @@ def test_the_file_is_found(
     assert (str(settings.listen), settings.tls, settings.log) == ("127.0.0.1:5", None, "json")
 
 
+def test_limits_are_told_and_otherwise_stay(
+    told: list[ServeSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.toml").write_text("max_connections = 7\nkeepalive = 9.5\n")
+    monkeypatch.setenv("MESHC_SERVE_MAX_CONNECTION_AGE", "60")
+    flags = ("--max-connections-per-address", "5")
+
+    assert run(["serve", "--plaintext", "--control", "none", "--config", "s.toml", *flags]) == 0
+    assert run(["serve", "--plaintext", "--control", "none", "--keepalive", "0"]) == 2
+
+    [settings] = told
+    assert settings.limits == Limits(connections=7, connections_of_one=5, age=60.0, ping_every=9.5)
+
+
 def test_without_any_of_them_there_are_defaults(told: list[ServeSettings]) -> None:
     assert run(["serve", "--plaintext", "--control", "none"]) == 0
 
     [settings] = told
     assert (settings.source, str(settings.listen)) == ("out", "127.0.0.1:18000")
     assert (settings.poll, settings.workers, settings.log) == (1.0, 1, "text")
+    assert settings.limits == Limits()
 
 
 @pytest.mark.parametrize("place", ["before", "after", "system"])
