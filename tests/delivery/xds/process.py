@@ -17,7 +17,7 @@ from tests.delivery.live import until
 from tests.delivery.xds.served import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from meshc.delivery.xds.transport.tls import TlsFiles
@@ -70,7 +70,9 @@ class ServeProcess:
         return answer.partition("\r\n\r\n")[2]
 
 
-def serve_command(folder: Path, port: int, *more: str, tls: TlsFiles | None = None) -> list[str]:
+def serve_command(
+    folder: Path, port: int, *more: str, host: str = "127.0.0.1", tls: TlsFiles | None = None
+) -> list[str]:
     """Serve ``folder/out``, in plain text without certificates; looks at it when it is told to."""
     how = ["--plaintext"]
     if tls is not None:
@@ -78,7 +80,7 @@ def serve_command(folder: Path, port: int, *more: str, tls: TlsFiles | None = No
         how += ["--client-ca", str(tls.client_ca)]
     return [
         *(sys.executable, "-m", "meshc", "serve", *how, "--source", f"{folder}/out"),
-        *("--listen", f"127.0.0.1:{port}", "--control", f"unix:{folder}/c", "--poll", "3600"),
+        *("--listen", f"{host}:{port}", "--control", f"unix:{folder}/c", "--poll", "3600"),
         *more,
     ]
 
@@ -88,10 +90,15 @@ def serving(
     folder: Path,
     *more: str,
     port: int = 0,
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     tls: TlsFiles | None = None,
 ) -> Iterator[ServeProcess]:
-    """Serve ``folder/out`` until the block ends; without a port, on a free one."""
+    """Serve ``folder/out`` until the block ends; without a port, on a free one.
+
+    ``within`` is what the command is given to, as one that runs it in another namespace.
+    """
     port = port or free_port()
     (folder / "notify").unlink(missing_ok=True)  # of one that was killed
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notes:
@@ -99,9 +106,8 @@ def serving(
         notes.settimeout(0)
         variables = {**os.environ, "NOTIFY_SOCKET": f"{folder}/notify", **(environment or {})}
         with (folder / "log").open("w") as log:
-            process = subprocess.Popen(
-                serve_command(folder, port, *more, tls=tls), stderr=log, text=True, env=variables
-            )
+            command = [*within, *serve_command(folder, port, *more, host=host, tls=tls)]
+            process = subprocess.Popen(command, stderr=log, text=True, env=variables)
         found = ServeProcess(folder, port, process, notes)
 
         def is_ready() -> bool:
