@@ -79,6 +79,28 @@ def test_the_log_names_resource_and_spec_line(tmp_path: Path) -> None:
     assert (line["resource"], line["place"]) == ("outbound/store", "store.yaml:2:1")
 
 
+def test_every_resource_that_a_client_names_is_told_with_its_line(tmp_path: Path) -> None:
+    reason = "outbound/store: no file\noutbound/app: no file\noutbound/store: no file\n"
+    said = io.StringIO()
+
+    def seen(server: Server) -> Any:
+        Reporter(server.serving, Log(said, is_json=True)).look()
+        (stream,) = describe(server.serving)["streams"]
+        return stream["types"]["CDS"], overview(server.serving)["refused"]
+
+    kind, counts = _clusters_refused(tmp_path, reason, then=seen)
+
+    assert kind["resources"] == [
+        {"resource": "outbound/store", "place": "store.yaml:2:1"},
+        {"resource": "outbound/app", "place": "app.yaml:2:1"},
+    ]
+    assert kind["resource"] == "outbound/store, outbound/app"
+    assert kind["place"] == "store.yaml:2:1, app.yaml:2:1"
+    assert [one["resource"] for one in counts] == ["outbound/app", "outbound/store"]
+    (line,) = map(json.loads, said.getvalue().splitlines())
+    assert line["place"] == "store.yaml:2:1, app.yaml:2:1"
+
+
 def test_a_refusal_without_a_name_is_of_the_one_resource_that_was_sent(tmp_path: Path) -> None:
     async def play() -> dict[str, Any]:
         async with served(make_bundle(tmp_path)) as server, caller(server.port) as client:

@@ -7,7 +7,7 @@
 
 `describe` has besides {"streams": [{"node", "address", "since", "generation", "problem",
 "responses", "is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refused", "reason",
-"resource", "place"}}}]}.
+"resource", "place", "resources": [{"resource", "place"}]}}}]}.
 """
 
 from __future__ import annotations
@@ -118,6 +118,9 @@ def _subscription(node: str, type_url: TypeUrl, known: Subscription, hub: Hub) -
             "reason": refused.reason,
             "resource": refused.resource,
             "place": refused.place,
+            "resources": [
+                {"resource": one.resource, "place": one.place} for one in refused.resources
+            ],
         }
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.manifest import origin_of
@@ -18,20 +19,39 @@ if TYPE_CHECKING:
 
 MAX_REASON = 1024
 _NAMES = re.compile(r"(?:inbound|outbound|tracing)/[A-Za-z0-9_@-]{1,200}")
+_MOST_NAMED, _MOST_SHOWN = 20, 3
 MOST_COUNTED = 100
 """Resources that are told apart in metrics."""
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A resource, and the ``file:line:column`` behind it, "" if unknown."""
+
+    resource: str
+    place: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """One type that one client refused; ``place`` is ``file:line:column``, "" if unknown."""
+    """One type that one client refused; ``resources`` are those that it complains about."""
 
     node: str
     type_url: TypeUrl
     version: str
     reason: str
-    resource: str
-    place: str
+    resources: tuple[Named, ...]
+
+    @property
+    def resource(self) -> str:
+        """Names of resources, the first ones of many, "" if the client names none."""
+        return ", ".join(one.resource for one in self.resources[:_MOST_SHOWN])
+
+    @property
+    def place(self) -> str:
+        """The lines behind these."""
+        places = (one.place for one in self.resources[:_MOST_SHOWN] if one.place)
+        return ", ".join(dict.fromkeys(places))
 
 
 def refusals(hub: Hub) -> Iterator[Refused]:
@@ -47,23 +67,21 @@ def refusal(node: str, type_url: TypeUrl, known: Subscription, hub: Hub) -> Refu
     """Return what a client refuses of a type, None where that is nothing."""
     if known.refusal is None:
         return None
-    resource = resource_in(known.refusal)
-    if not resource and len(known.refused) == 1:
-        (resource,) = known.refused
+    names = _named(known.refusal) or (known.refused if len(known.refused) == 1 else ())
+    found = origins(hub, node)
     return Refused(
         node=node,
         type_url=type_url,
         version=known.refused_version,
         reason=known.refusal[:MAX_REASON],
-        resource=resource,
-        place=place_of(origins(hub, node), node, resource),
+        resources=tuple(Named(name, place_of(found, node, name)) for name in names),
     )
 
 
-def resource_in(reason: str) -> str:
-    """Return the name of the resource that a client complains about, if it says so."""
-    found = _NAMES.search(reason)
-    return found[0] if found else ""
+def _named(reason: str) -> tuple[str, ...]:
+    """Return the names of resources that a client complains about."""
+    names = (found[0] for found in _NAMES.finditer(reason))
+    return tuple(islice(dict.fromkeys(names), _MOST_NAMED))
 
 
 def origins(hub: Hub, node: str) -> Mapping[str, Any]:
@@ -84,6 +102,8 @@ def counted(hub: Hub) -> list[tuple[TypeUrl, str, str, int]]:
     """
     counts: Counter[tuple[TypeUrl, str, str]] = Counter()
     for one in refusals(hub):
-        counts[one.type_url, one.resource if one.place else "", one.place] += 1
+        keys = {(named.resource, named.place) for named in one.resources if named.place}
+        for resource, place in keys or {("", "")}:
+            counts[one.type_url, resource, place] += 1
     found = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(*key, number) for key, number in found[:MOST_COUNTED]]
