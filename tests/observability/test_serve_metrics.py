@@ -17,6 +17,7 @@ _COUNTS = (
 _SERVER: dict[str, Any] = dict.fromkeys(_COUNTS, 3) | {
     "problem": "no source",
     "certificate_problem": "",
+    "memory_problem": "",
     "generation": "ab" * 32,
     "responses": {"CDS": 4, "EDS": 5},
     "refusals": {"CDS": 1},

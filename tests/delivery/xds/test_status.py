@@ -48,6 +48,7 @@ def _status(*streams: dict[str, Any], **facts: Any) -> dict[str, Any]:
         "loaded": _NOW - 60,
         "problem": "",
         "certificate_problem": "",
+        "memory_problem": "",
         "connections": len(streams),
         "turned_away": 0,
         "streams": list(streams),
@@ -89,6 +90,7 @@ def test_one_node_is_told_of_alone() -> None:
     ("facts", "said"),
     [
         ({"problem": "no source"}, "SERVES AN OLD GENERATION 0123456789ab: no source"),
+        ({"memory_problem": "9 of 9 MiB"}, "MEMORY IS SHORT: 9 of 9 MiB"),
         ({"certificate_problem": "no key"}, "CERTIFICATES ARE NOT RENEWED: no key"),
     ],
 )

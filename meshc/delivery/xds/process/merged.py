@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SUMS = ("source_errors", "stalls", "connections", "turned_away", "denied", "open_streams")
 _COUNTS = ("responses", "refusals")
-_PROBLEMS = ("problem", "certificate_problem")
+_PROBLEMS = ("problem", "certificate_problem", "memory_problem")
 
 
 _NOTHING: Mapping[str, Any] = {

@@ -50,6 +50,7 @@ _OF_A_WORKER = (
 _ABSENCE = (
     ("source_ok", "1 while the newest generation of the source is served.", "problem"),
     ("certificates_ok", "1 while the newest certificates are used.", "certificate_problem"),
+    ("memory_ok", "1 while there is memory for clients that are new.", "memory_problem"),
 )
 _BY_TYPE = (
     ("responses_total", "Responses sent, by type of resource.", "responses"),

@@ -24,15 +24,16 @@ def verdict(status: Mapping[str, Any], node: str = "") -> tuple[str, bool]:
     generation = status["generation"][:_DIGITS]
     if node and not streams:
         return f"NOT CONNECTED: {node}", False
-    if status.get("worker_problem"):
-        return f"NOT ALL WORKERS SERVE: {status['worker_problem']}", False
-    if status["problem"]:
-        return f"SERVES AN OLD GENERATION {generation}: {status['problem']}", False
-    if refusing:
-        shown = ", ".join(refusing[:_NAMED]) + (" …" if len(refusing) > _NAMED else "")
-        return f"REFUSED by {len(refusing)} of {len(nodes)} nodes: {shown}", False
-    if status["certificate_problem"]:
-        return f"CERTIFICATES ARE NOT RENEWED: {status['certificate_problem']}", False
+    refused = ", ".join(refusing[:_NAMED]) + (" …" if len(refusing) > _NAMED else "")
+    for what, problem in (
+        ("NOT ALL WORKERS SERVE", status.get("worker_problem")),
+        (f"SERVES AN OLD GENERATION {generation}", status["problem"]),
+        (f"REFUSED by {len(refusing)} of {len(nodes)} nodes", refused),
+        ("MEMORY IS SHORT", status["memory_problem"]),
+        ("CERTIFICATES ARE NOT RENEWED", status["certificate_problem"]),
+    ):
+        if problem:
+            return f"{what}: {problem}", False
     return f"OK: generation {generation}, {len(nodes)} nodes connected", True
 
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from meshc.delivery.notify import notify, watchdog_interval_s
 from meshc.delivery.xds.protocol.types import SHORT_NAMES
 from meshc.delivery.xds.services.refusals import refusals
+from meshc.delivery.xds.transport.memory import collect_memory
 
 if TYPE_CHECKING:
     from meshc.delivery.log import Log
-    from meshc.delivery.xds.process.run import Facts, Serving
+    from meshc.delivery.xds.process.run import Serving
     from meshc.delivery.xds.protocol.types import TypeUrl
     from meshc.delivery.xds.settings import ServeSettings
 
 _LOOK_S = 1.0
+_COLLECT_S = 5.0
 STALL_S = 1.0
 """Nobody is answered while the event loop is busy with one thing; this long is worth a line."""
 
@@ -27,7 +29,8 @@ class Reporter:
     def __init__(self, serving: Serving, journal: Log) -> None:
         self._serving = serving
         self._journal = journal
-        self._seen = _shown(serving.facts)
+        self._seen = _shown(serving)
+        self._collected_at = -_COLLECT_S
         self._refusals: dict[tuple[str, TypeUrl], str] = {}
 
     async def run(self) -> None:
@@ -49,15 +52,19 @@ class Reporter:
 
     def look(self) -> None:
         """Log what has changed."""
-        before, self._seen = self._seen, _shown(self._serving.facts)
-        switches, problem, certificates = self._seen
+        before, self._seen = self._seen, _shown(self._serving)
+        switches, problem, certificates, memory = self._seen
         bundles = self._serving.bundles
         if switches != before[0] and bundles is not None:
             self._journal.info("switched", generation=bundles.generation[:12])
         self._tell("source", before[1], problem)
         self._tell("certificates", before[2], certificates)
-        if (problem, certificates) != before[1:]:
-            notify(STATUS=problem or certificates or serving_on(self._serving.settings))
+        self._tell("memory", before[3], memory)
+        if memory:
+            self._collect()
+        if self._seen[1:] != before[1:]:
+            found = problem or certificates or memory
+            notify(STATUS=found or serving_on(self._serving.settings))
         self._look_for_refusals()
         for one in self._serving.hub.strangers.news():
             self._journal.warn("denied", node=one.node, address=one.address, reason=one.reason)
@@ -67,6 +74,12 @@ class Reporter:
             self._journal.warn(event, problem=problem)
         elif before and not problem:
             self._journal.info(f"{event} well again")
+
+    def _collect(self) -> None:
+        now = time.monotonic()
+        if now - self._collected_at >= _COLLECT_S:
+            self._collected_at = now
+            collect_memory()
 
     def _look_for_refusals(self) -> None:
         found = {}
@@ -84,8 +97,9 @@ class Reporter:
         self._refusals = found
 
 
-def _shown(facts: Facts) -> tuple[int, str, str]:
-    return facts.switches, facts.problem, facts.certificate_problem
+def _shown(serving: Serving) -> tuple[int, str, str, str]:
+    facts = serving.facts
+    return facts.switches, facts.problem, facts.certificate_problem, serving.memory_problem
 
 
 def serving_on(settings: ServeSettings) -> str:

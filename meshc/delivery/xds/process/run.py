@@ -115,6 +115,11 @@ class Serving:
             self._tasks.add(task)
 
     @property
+    def memory_problem(self) -> str:
+        """Why nobody new is served, "" where there is memory for them."""
+        return "" if self._server is None else self._server.connections.room.memory.shortage()
+
+    @property
     def server(self) -> XdsServer:
         """The gRPC server, once started."""
         assert self._server is not None  # noqa: S101, see above

@@ -1,9 +1,9 @@
 """What runs where, and what was refused, as JSON values.
 
 `overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switch_s", "switches",
-"problem", "source_errors", "certificate_problem", "stalls", "connections", "turned_away", "denied",
-"open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}}, "responses": {"CDS": 9},
-"refusals": {}, "refused": [{"type", "resource", "place", "clients"}]}.
+"problem", "source_errors", "certificate_problem", "memory_problem", "stalls", "connections",
+"turned_away", "denied", "open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}},
+"responses": {"CDS": 9}, "refusals": {}, "refused": [{"type", "resource", "place", "clients"}]}.
 
 `describe` has besides {"streams": [{"node", "address", "since", "generation", "problem",
 "responses", "is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refused", "reason",
@@ -54,6 +54,7 @@ def overview(serving: Serving) -> dict[str, Any]:
         "problem": serving.facts.problem,
         "source_errors": serving.facts.source_errors,
         "certificate_problem": serving.facts.certificate_problem,
+        "memory_problem": serving.memory_problem,
         "stalls": serving.facts.stalls,
         "connections": len(serving.server.connections.open),
         "turned_away": serving.server.connections.turned_away,

@@ -101,7 +101,8 @@ class Rest:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer requests as long as they come in time; who asks without pause has to wait."""
-        account, ends_at = Account(self._limits), time.monotonic() + self._limits.age
+        account = Account(self._limits, self._room.memory)
+        ends_at = time.monotonic() + self._limits.age
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, LimitOverrunError):
                 begun = b""

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.xds.transport.limits import descriptors
-from meshc.delivery.xds.transport.memory import return_memory
+from meshc.delivery.xds.transport.memory import Memory, return_memory
 
 if TYPE_CHECKING:
     import socket
@@ -54,6 +54,7 @@ class Room:
         self._most_of_one = limits.connections_of_one
         self._of_one: Counter[str] = Counter()
         self._left = 0
+        self.memory = Memory()
         self.taken = 0
         self.refused = 0
         """Connections that there was no room for."""
@@ -61,7 +62,8 @@ class Room:
     def take(self, address: Any) -> Place | None:
         """Return a place for a peer with the address of a socket, where there is one."""
         peer = _peer(address)
-        if self.taken >= self._most or (peer and self._of_one[peer] >= self._most_of_one):
+        is_full = self.taken >= self._most or self.memory.shortage()
+        if is_full or (peer and self._of_one[peer] >= self._most_of_one):
             self.refused += 1
             return None
         self.taken += 1

@@ -107,7 +107,7 @@ class LimitedProtocol(H2Protocol):
         """Begin."""
         super().connection_made(transport)
         self.processor = Processor.instead_of(self.processor)
-        self.connection.account = Account(self._limits)  # type: ignore[attr-defined]  # for `account_of`
+        self.connection.account = Account(self._limits, self._all.room.memory)  # type: ignore[attr-defined]  # for `account_of`
         self.expires_at = ends_at(self.connection.get_peer().cert())
         self._all.open.add(self)
         h2 = self.connection._connection  # noqa: SLF001, grpclib has no setting for these two

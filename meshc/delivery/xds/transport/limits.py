@@ -11,7 +11,11 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from meshc.delivery.xds.transport.memory import Memory
 
 _PREFACE, _FRAME_HEAD = 24, 9
 """What a connection begins with, and a frame: bytes."""
@@ -109,11 +113,12 @@ class Allowance:
 class Account:
     """What one connection has used of what its streams share."""
 
-    __slots__ = ("_large", "_requests", "names")
+    __slots__ = ("_large", "_requests", "memory", "names")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, memory: Memory) -> None:
         rate = limits.requests_a_second
         self._requests = Allowance(rate, rate * 10)
+        self.memory = memory
         self.names = 0
         """Names that its streams ask for or have."""
         self._large: WeakKeyDictionary[object, int] | None = None

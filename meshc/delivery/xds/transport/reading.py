@@ -125,6 +125,8 @@ class Messages:
             if account_of(self._grpc).hold(self, held) > self._limits.unread:
                 raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many requests at once")
         if len(data) < end:
+            if account_of(self._grpc).memory.shortage():
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, "no memory for a request in parts")
             return None
         message = bytes(data[_PREFIX.size : end])
         del data[:end]
