@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,52 +13,60 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NEAR, _FAR = "10.213.46.2", ("10.213.46.1", "10.213.46.3")
+_NEAR, _FAR = ("10.213.46.2",), ("10.213.46.1", "10.213.46.3")
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A namespace and its addresses."""
+    """A namespace, held by a process that does nothing, and its addresses."""
 
-    name: str
+    holder: int
     addresses: tuple[str, ...]
 
     @property
     def within(self) -> tuple[str, ...]:
         """What a command begins with that runs there."""
-        return ("ip", "netns", "exec", self.name)
+        return ("nsenter", f"--net=/proc/{self.holder}/ns/net", "--")
+
+    def ip(self, *arguments: str) -> None:
+        """Change its network."""
+        subprocess.run([*self.within, "ip", *arguments], check=True, timeout=30)
 
 
 @contextlib.contextmanager
 def two_hosts() -> Iterator[tuple[Host, Host]]:
     """Hosts with one address and with two; skips where nobody may make namespaces."""
-    if shutil.which("ip") is None:
-        pytest.skip("no ip, which makes network namespaces; install iproute2")
-    near = Host(f"meshc-near-{os.getpid()}", (_NEAR,))
-    far = Host(f"meshc-far-{os.getpid()}", _FAR)
-    with contextlib.ExitStack() as stack:
+    for program in ("ip", "unshare", "nsenter"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program}, for network namespaces; install iproute2 and util-linux")
+    with _host(*_NEAR) as near, _host(*_FAR) as far:
+        near.ip(
+            "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", str(far.holder)
+        )
         for host in (near, far):
-            made = subprocess.run(
-                ["ip", "netns", "add", host.name], check=False, capture_output=True, text=True
-            )
-            if made.returncode:
-                pytest.skip(f"no network namespaces here: {made.stderr.strip()}")
-            stack.callback(_ip, "netns", "delete", host.name)
-        wire = ("link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", far.name)
-        _ip("-n", near.name, *wire)
-        for host in (near, far):
-            _ip("-n", host.name, "link", "set", "lo", "up")
+            host.ip("link", "set", "lo", "up")
             for address in host.addresses:
-                _ip("-n", host.name, "address", "add", f"{address}/24", "dev", "wire")
-            _ip("-n", host.name, "link", "set", "wire", "up")
+                host.ip("address", "add", f"{address}/24", "dev", "wire")
+            host.ip("link", "set", "wire", "up")
         yield near, far
+
+
+@contextlib.contextmanager
+def _host(*addresses: str) -> Iterator[Host]:
+    command = ["unshare", "--net", "sh", "-c", "echo there && exec sleep 600"]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stderr is not None
+        if holder.stdout.readline() != "there\n":
+            pytest.skip(f"no network namespaces here: {holder.stderr.read().strip()}")
+        yield Host(holder.pid, addresses)
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 def lose_packets(near: Host, far: Host, address: str) -> None:
     """From now on nothing arrives that one of them sends over this address; nobody is told."""
-    _ip("-n", near.name, "route", "add", "blackhole", f"{address}/32")
-    _ip("-n", far.name, "rule", "add", "from", address, "blackhole")
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=30)
+    near.ip("route", "add", "blackhole", f"{address}/32")
+    far.ip("rule", "add", "from", address, "blackhole")
