@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import random
 import re
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
+from tests.campaigns.crowds import DEAF, MANY, OF_TLS, crowd
 from tests.campaigns.load.host import wait_until
 from tests.campaigns.report import Report
 from tests.delivery.xds import raw as wire
+from tests.delivery.xds.certificates import certificates
 from tests.delivery.xds.floods import FLOODS, opened
-from tests.delivery.xds.meshes import make_bundle
+from tests.delivery.xds.meshes import FRONT, SMALL, make_bundle
 from tests.delivery.xds.process import serving
 from tests.delivery.xds.raw import Raw, raw
 from tests.delivery.xds.served import Caller, caller
@@ -41,7 +45,11 @@ _PART = 100
 _FRAMES = 40_000
 _PAUSE_S = 0.05
 _LATE_S = 5.0
+_CHANGE_S = 1.0
+_OTHER = SMALL | {"front": FRONT.replace("9002", "9003")}
 _MORE_MIB = 64.0
+_OF_ONE_MIB = 0.1
+"""What OpenSSL and its buffers take for a handshake that has begun."""
 _OPTIONS = {"grpc.use_local_subchannel_pool": 1}
 
 
@@ -81,11 +89,26 @@ _WAITING: dict[str, Callable[[Raw], Awaitable[None]]] = {
     "windows without room": _no_window,
 }
 _BUSY = "the same request"
-ATTACKS = (QUIET, *FLOODS, _BUSY, *_WAITING)
+ATTACKS = (QUIET, *FLOODS, _BUSY, *_WAITING, *MANY)
 
 
-def _attack(kind: str, port: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A server, what a client of it shows, and how large a part of the crowds comes to it."""
+
+    server: ServeProcess
+    credentials: Any = None
+    share: float = 1.0
+
+    def others(self) -> contextlib.AbstractAsyncContextManager[Caller]:
+        """Connect as somebody who means well."""
+        return caller(self.server.port, self.credentials, _OPTIONS)
+
+
+def _attack(kind: str, port: int, share: float) -> None:
     """Attack until this process is killed."""
+    if kind in MANY:
+        crowd(kind, port, max(1, int(MANY[kind] * share)))
 
     async def again() -> None:
         while True:
@@ -112,11 +135,11 @@ class _Waits:
     """For an answer on a connection that was there before."""
     failures: int = 0
 
-    async def measure(self, port: int, seconds: float) -> None:
-        async with caller(port, options=_OPTIONS) as client:
+    async def measure(self, target: _Target, seconds: float) -> None:
+        async with target.others() as client:
             end = time.monotonic() + seconds
             while time.monotonic() < end or not self.old:
-                async with caller(port, options=_OPTIONS) as other:
+                async with target.others() as other:
                     await self._asked(other, CLUSTER, (), self.new)
                 await self._asked(client, ENDPOINT, ("app",), self.old)
                 await asyncio.sleep(_PAUSE_S)
@@ -142,32 +165,69 @@ def run(*, minutes: float, seed: int) -> Report:
     return attack({kind: minutes * 60 / len(kinds) for kind in kinds}, seed=seed)
 
 
-def attack(times: dict[str, float], *, seed: int, late_s: float = _LATE_S) -> Report:
-    """Attack for so many seconds in each of these ways; nobody else may wait for ``late_s``."""
+def attack(
+    times: dict[str, float], *, seed: int, late_s: float = _LATE_S, share: float = 1.0
+) -> Report:
+    """Attack for so many seconds in each of these ways; nobody else may wait for ``late_s``.
+
+    Of crowds only a share comes.
+    """
     report = Report(name="attack", seed=seed)
-    with tempfile.TemporaryDirectory(prefix="meshc-attack-") as name:
-        make_bundle(Path(name))
-        with serving(Path(name)) as server:
-            before = _resident_mib(server)
-            for kind, seconds in times.items():
-                _look(server, report, kind, seconds, late_s)
-                if (more := _resident_mib(server) - before) > _MORE_MIB:
-                    report.violated(f"{more:.0f} MiB more memory after: {kind}")
-            try:
-                wait_until(lambda: server.status().get("connections") == 0, "all gone")
-            except TimeoutError:
-                report.violated(f"{server.status().get('connections')} connections are left")
-            report.count("connections turned away", server.status().get("turned_away", 0))
+    with (
+        tempfile.TemporaryDirectory(prefix="meshc-attack-") as name,
+        _targets(Path(name), share) as targets,
+    ):
+        before = [_resident_mib(one.server) for one in targets]
+        for kind, seconds in times.items():
+            which = kind in OF_TLS
+            _look(targets[which], report, kind, seconds, late_s)
+            more = _resident_mib(targets[which].server) - before[which]
+            if more > _MORE_MIB + _OF_ONE_MIB * MANY.get(kind, 0):
+                report.violated(f"{more:.0f} MiB more memory after: {kind}")
+        for one, mib in zip(targets, before, strict=True):
+            _see_all_gone(one.server, report)
+            _see_memory_back(one.server, report, mib + _MORE_MIB)
     return report
 
 
-def _look(server: ServeProcess, report: Report, kind: str, seconds: float, late_s: float) -> None:
+@contextlib.contextmanager
+def _targets(folder: Path, share: float) -> Iterator[tuple[_Target, _Target]]:
+    """A server in plain text and one that asks for certificates."""
+    plain, secured = folder / "plain", folder / "secured"
+    for place in (plain, secured):
+        make_bundle(place)
+    known = certificates(folder / "trust")
+    shown = grpc.ssl_channel_credentials(
+        *(place.read_bytes() for place in (known.servers.file, *known.node_files))
+    )
+    with serving(plain) as one, serving(secured, tls=known.tls) as other:
+        yield _Target(one, share=share), _Target(other, shown, share)
+
+
+def _see_all_gone(server: ServeProcess, report: Report) -> None:
+    try:
+        wait_until(lambda: server.status().get("connections") == 0, "all gone")
+    except TimeoutError:
+        report.violated(f"{server.status().get('connections')} connections are left")
+    report.count("connections turned away", server.status().get("turned_away", 0))
+
+
+def _see_memory_back(server: ServeProcess, report: Report, most: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: _resident_mib(server) < most, "memory given back")
+    if (found := _resident_mib(server)) >= most:
+        report.violated(f"{found:.0f} MiB when all are gone, and not {most:.0f}")
+
+
+def _look(target: _Target, report: Report, kind: str, seconds: float, late_s: float) -> None:
     """See what everybody else notices of one attack."""
-    waits = _Waits()
+    waits, server = _Waits(), target.server
     with contextlib.ExitStack() as stack:
         if kind != QUIET:
-            stack.enter_context(_attacking(server, report, kind))
-        asyncio.run(waits.measure(server.port, seconds))
+            stack.enter_context(_attacking(target, report, kind))
+        if kind == DEAF:
+            stack.enter_context(_changing(server.folder))
+        asyncio.run(waits.measure(target, seconds))
     report.count("answers to others", len(waits.new) + len(waits.old) - waits.failures)
     new, old = (_of_hundred(one) for one in (waits.new, waits.old))
     report.notes.append(
@@ -181,16 +241,41 @@ def _look(server: ServeProcess, report: Report, kind: str, seconds: float, late_
 
 
 @contextlib.contextmanager
-def _attacking(server: ServeProcess, report: Report, kind: str) -> Iterator[None]:
+def _changing(folder: Path) -> Iterator[None]:
+    """Change what is served all the time, as long as the block runs."""
+    is_over = threading.Event()
+
+    def change() -> None:
+        for documents in itertools.cycle((_OTHER, SMALL)):
+            if is_over.wait(_CHANGE_S):
+                return
+            make_bundle(folder, documents)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        changing.join()
+
+
+@contextlib.contextmanager
+def _attacking(target: _Target, report: Report, kind: str) -> Iterator[None]:
     """Attack from another process as long as the block runs."""
-    before = server.status()["turned_away"]
+    server = target.server
+    before = server.status()
 
     def has_begun() -> bool:
         found = server.status()
+        if kind in OF_TLS:
+            return bool(found.get("handshake_failures", 0) > before["handshake_failures"])
         is_there = kind not in FLOODS and found.get("connections", 0) > 0
-        return is_there or bool(found.get("turned_away", 0) > before)
+        return is_there or bool(found.get("turned_away", 0) > before["turned_away"])
 
-    process = multiprocessing.get_context("spawn").Process(target=_attack, args=(kind, server.port))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_attack, args=(kind, server.port, target.share)
+    )
     process.start()
     try:
         try:

@@ -11,7 +11,16 @@ from meshc.delivery.xds.process.metrics import metrics
 from tests.observability.prometheus import program_or_skip
 
 _COUNTS = (
-    *("open_streams", "nodes", "connections", "turned_away", "denied", "switches", "switch_s"),
+    *(
+        "open_streams",
+        "nodes",
+        "connections",
+        "turned_away",
+        "denied",
+        "handshake_failures",
+        "switches",
+        "switch_s",
+    ),
     *("source_errors", "stalls", "loaded"),
 )
 _SERVER: dict[str, Any] = dict.fromkeys(_COUNTS, 3) | {

@@ -24,6 +24,11 @@ class Certificates:
     servers: Authority
 
     @property
+    def node_files(self) -> tuple[Path, Path]:
+        """The node's key and its certificate."""
+        return self.node_folder / "node.key", self.node_folder / "node.pem"
+
+    @property
     def credentials(self) -> Credentials:
         """What stands in the node's bootstrap."""
         return Credentials(

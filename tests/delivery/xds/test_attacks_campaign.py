@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tests.campaigns.attack import QUIET, attack
+from tests.campaigns.crowds import MANY
 
-_KINDS = {QUIET: 0.0, "pings": 0.5, "windows without room": 0.5}
+_KINDS = {QUIET: 0.0, "pings": 0.5, "windows without room": 0.5} | dict.fromkeys(MANY, 0.5)
 _PATIENCE_S = 60.0
 
 
 def test_others_are_answered_under_attack() -> None:
-    report = attack(_KINDS, seed=1, late_s=_PATIENCE_S)
+    report = attack(_KINDS, seed=1, late_s=_PATIENCE_S, share=0.02)
 
     assert report.is_clean, report.text()
     assert report.counts["answers to others"] >= 2 * len(_KINDS), report.text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import json
 import re
 import socket
 import time
@@ -13,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from meshc.delivery.log import Log
+from meshc.delivery.xds.process.reporting import Reporter
+from meshc.delivery.xds.process.status import overview
 from meshc.delivery.xds.protocol.types import CLUSTER
 from meshc.delivery.xds.transport.accepting import Room
 from meshc.delivery.xds.transport.limits import Limits
+from tests.consul.authority import Authority
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.process import serving
@@ -145,6 +151,41 @@ def test_handshakes_take_the_room_of_their_address_and_of_no_other(
             await until(lambda: room.taken == 0)
 
     asyncio.run(run())
+
+
+def test_why_a_handshake_failed_is_said_once_for_each_address(
+    tmp_path: Path, trust: Certificates
+) -> None:
+    stranger = Authority(tmp_path / "other", "other").issue("front1", "DNS:front1")
+    old = trust.nodes.issue_until(time.time() - 60, "old", "DNS:front1")
+    roots = (trust.node_folder / "server-ca.pem").read_bytes()
+    said = io.StringIO()
+
+    async def run() -> None:
+        async with served(make_bundle(tmp_path), tls=trust.tls) as server:
+            reporter = Reporter(server.serving, Log(said, is_json=True))
+            for _ in range(2):
+                for shown in (stranger, old, None):
+                    pair = (shown.key.read_bytes(), shown.file.read_bytes()) if shown else ()
+                    async with caller(
+                        server.port, grpc.ssl_channel_credentials(roots, *pair)
+                    ) as client:
+                        call = client.stream("front1")
+                        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                            await call.ask(CLUSTER)
+                        await call.status()
+                reporter.look()
+            assert overview(server.serving)["handshake_failures"] >= 6
+
+    asyncio.run(run())
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert {line["event"] for line in lines} == {"handshake"}
+    assert [line["reason"] for line in lines] == [
+        "certificate verify failed: unable to get local issuer certificate",
+        "certificate verify failed: certificate has expired",
+        "peer did not return a certificate",
+    ]
+    assert all(line["address"].startswith("127.0.0.1:") for line in lines)
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff", b"\0" * 999])

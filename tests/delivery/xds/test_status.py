@@ -51,6 +51,7 @@ def _status(*streams: dict[str, Any], **facts: Any) -> dict[str, Any]:
         "memory_problem": "",
         "connections": len(streams),
         "turned_away": 0,
+        "handshake_failures": 0,
         "streams": list(streams),
     } | facts
 

@@ -14,9 +14,9 @@ from meshc.delivery.log import Log
 from meshc.delivery.xds.process.reporting import Reporter
 from meshc.delivery.xds.process.status import overview
 from meshc.delivery.xds.protocol.types import CLUSTER
-from meshc.delivery.xds.services import strangers
-from meshc.delivery.xds.services.strangers import Strangers
+from meshc.delivery.xds.transport import strangers
 from meshc.delivery.xds.transport.addresses import address
+from meshc.delivery.xds.transport.strangers import Strangers
 from meshc.delivery.xds.transport.tls import TlsFiles
 from tests.consul.authority import Authority
 from tests.delivery.xds.meshes import make_bundle

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_SUMS = ("source_errors", "stalls", "connections", "turned_away", "denied", "open_streams")
+_SUMS = (
+    "source_errors",
+    "stalls",
+    "connections",
+    "turned_away",
+    "denied",
+    "handshake_failures",
+    "open_streams",
+)
 _COUNTS = ("responses", "refusals")
 _PROBLEMS = ("problem", "certificate_problem", "memory_problem")
 

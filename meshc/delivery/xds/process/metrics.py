@@ -27,6 +27,12 @@ _PLAIN = (
         "Streams and polls for a node that is unknown, or not that of the client.",
         "denied",
     ),
+    (
+        "handshake_failures_total",
+        "counter",
+        "Handshakes that failed, or took too long.",
+        "handshake_failures",
+    ),
     ("switches_total", "counter", "Generations taken over.", "switches"),
     ("source_errors_total", "counter", "Looks at the source that failed.", "source_errors"),
     ("stalls_total", "counter", "Times that nobody was answered for a second.", "stalls"),

@@ -62,7 +62,10 @@ def render(
     yield f"  mesh         {printable(status['mesh'])}"
     yield f"  listens on   {status['listen']}{' (TLS)' if status['tls'] else ' (plaintext)'}"
     yield f"  loaded       {age(now - status['loaded'])} ago"
-    yield f"  connections  {status['connections']}; turned away: {status['turned_away']}"
+    yield (
+        f"  connections  {status['connections']}; turned away: {status['turned_away']}; failed "
+        f"handshakes: {status['handshake_failures']}"
+    )
     if workers := status.get("workers"):
         yield f"  workers      {', '.join(map(_worker, workers))}"
     streams = sorted(of_node(status, node)["streams"], key=_urgency)

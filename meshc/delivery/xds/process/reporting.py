@@ -68,6 +68,8 @@ class Reporter:
         self._look_for_refusals()
         for one in self._serving.hub.strangers.news():
             self._journal.warn("denied", node=one.node, address=one.address, reason=one.reason)
+        for one in self._serving.server.connections.room.handshakes.news():
+            self._journal.warn("handshake", address=one.address, reason=one.reason)
 
     def _tell(self, event: str, before: str, problem: str) -> None:
         if problem and problem != before:

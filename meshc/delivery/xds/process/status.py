@@ -2,8 +2,9 @@
 
 `overview` is {"generation", "mesh", "listen", "tls", "started", "loaded", "switch_s", "switches",
 "problem", "source_errors", "certificate_problem", "memory_problem", "stalls", "connections",
-"turned_away", "denied", "open_streams", "nodes", "subscriptions": {"CDS": {"acknowledged": 3}},
-"responses": {"CDS": 9}, "refusals": {}, "refused": [{"type", "resource", "place", "clients"}]}.
+"turned_away", "denied", "handshake_failures", "open_streams", "nodes", "subscriptions": {"CDS":
+{"acknowledged": 3}}, "responses": {"CDS": 9}, "refusals": {}, "refused": [{"type", "resource",
+"place", "clients"}]}.
 
 `describe` has besides {"streams": [{"node", "address", "since", "generation", "problem",
 "responses", "is_settled", "types": {"CDS": {"state", "sent", "acknowledged", "refused", "reason",
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.xds.protocol.types import SHORT_NAMES
 from meshc.delivery.xds.services.refusals import counted, refusal
-from meshc.delivery.xds.services.strangers import address_text
+from meshc.delivery.xds.transport.strangers import address_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,7 @@ def overview(serving: Serving) -> dict[str, Any]:
         "connections": len(serving.server.connections.open),
         "turned_away": serving.server.connections.turned_away,
         "denied": serving.hub.strangers.refusals,
+        "handshake_failures": serving.server.connections.room.handshakes.refusals,
         "open_streams": len(serving.hub),
         "nodes": len(serving.hub.nodes()),
         "subscriptions": states,

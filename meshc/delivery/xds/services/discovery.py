@@ -30,8 +30,8 @@ from meshc.delivery.xds.protocol.wire import (
     read_request,
 )
 from meshc.delivery.xds.services.connected import Connected
-from meshc.delivery.xds.services.strangers import MOST_SHOWN
 from meshc.delivery.xds.transport.reading import Messages, account_of
+from meshc.delivery.xds.transport.strangers import MOST_SHOWN
 from meshc.diagnostics.errors import MeshcError, UnknownNameError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshc.delivery.xds.services.strangers import Strangers
+from meshc.delivery.xds.transport.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -28,9 +28,9 @@ from meshc.delivery.xds.protocol.types import (
     SECRET,
     TypeUrl,
 )
-from meshc.delivery.xds.services.strangers import MOST_SHOWN
 from meshc.delivery.xds.transport.accepting import Acceptor, close
 from meshc.delivery.xds.transport.limits import Account
+from meshc.delivery.xds.transport.strangers import MOST_SHOWN
 from meshc.diagnostics.errors import MeshcError, UnknownNameError
 
 if TYPE_CHECKING:

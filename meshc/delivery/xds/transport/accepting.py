@@ -11,7 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.xds.transport.limits import descriptors
-from meshc.delivery.xds.transport.memory import Memory, return_memory
+from meshc.delivery.xds.transport.memory import Memory, collect_memory, return_memory
+from meshc.delivery.xds.transport.strangers import Strangers
+from meshc.delivery.xds.transport.tls import reason_of
 
 if TYPE_CHECKING:
     import socket
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 """Connections that are accepted before those that there are get a turn; others wait outside."""
 _PAUSE_S = 0.5
-_MANY = 1_000
-"""Connections whose end frees memory that is worth a look: some 40 MB."""
+_MANY, _FEW = 1_000, 100
+"""Connections whose end frees memory that is worth a look at once, or in a while: 60 KB each."""
+_CALM_S = 10.0
 _SHUTDOWN_S = 1.0
 _NETWORK = 8
 """Bytes of an address of IPv6 that a network of one customer has in common."""
@@ -58,6 +61,8 @@ class Room:
         self.taken = 0
         self.refused = 0
         """Connections that there was no room for."""
+        self.handshakes = Strangers()
+        """Handshakes that failed, or took too long."""
 
     def take(self, address: Any) -> Place | None:
         """Return a place for a peer with the address of a socket, where there is one."""
@@ -77,9 +82,18 @@ class Room:
         if not self._of_one[peer]:
             del self._of_one[peer]
         self._left += 1
-        if self._left % _MANY == 0:
-            # Buffers of TLS, in pieces that the C library neither returns nor uses well again.
-            asyncio.get_running_loop().run_in_executor(None, return_memory)
+        if self._left == _MANY:
+            self._tidy()
+        elif self._left == 1:
+            asyncio.get_running_loop().call_later(_CALM_S, self._tidy)
+
+    def _tidy(self) -> None:
+        """Return memory: buffers of TLS, in pieces that the C library keeps and uses badly."""
+        left, self._left = self._left, 0
+        if left > _FEW:
+            # A look at everything is short as long as few are there.
+            work = collect_memory if self.taken < _FEW else return_memory
+            asyncio.get_running_loop().run_in_executor(None, work)
 
 
 def _peer(address: Any) -> str:
@@ -139,7 +153,7 @@ class Acceptor:
                 connection.close()
                 continue
             connection.setblocking(False)  # noqa: FBT003, its signature
-            task = self._loop.create_task(self._begin(connection, place))
+            task = self._loop.create_task(self._begin(connection, address, place))
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
 
@@ -147,7 +161,7 @@ class Acceptor:
         if not self._is_closed:
             self._loop.add_reader(self._socket, self._accept)
 
-    async def _begin(self, connection: socket.socket, place: Place) -> None:
+    async def _begin(self, connection: socket.socket, address: Any, place: Place) -> None:
         try:
             await self._loop.connect_accepted_socket(
                 lambda: self._protocol(place),
@@ -156,8 +170,9 @@ class Acceptor:
                 ssl_handshake_timeout=self._handshake_s,
                 ssl_shutdown_timeout=self._shutdown_s,
             )
-        except OSError:
-            place.leave()  # a handshake that failed, or took too long
+        except OSError as error:
+            self._room.handshakes.add("", address, reason_of(error) or "the client hung up")
+            place.leave()
         except BaseException:
             place.leave()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from meshc.diagnostics.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LIBRARY = re.compile(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +44,14 @@ class TlsFiles:
             context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(
-                f'cannot use "{self.certificate}" with "{self.key}": {_reason(error)}',
+                f'cannot use "{self.certificate}" with "{self.key}": {reason_of(error)}',
                 hint="both are PEM; the key is that of the first certificate, without a password",
             ) from error
         try:
             context.load_verify_locations(self.client_ca)
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(
-                f'cannot use the clients\' authority "{self.client_ca}": {_reason(error)}'
+                f'cannot use the clients\' authority "{self.client_ca}": {reason_of(error)}'
             ) from error
         return context
 
@@ -61,5 +64,8 @@ def _identity(path: Path) -> object:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Say why a file cannot be used, or a handshake failed, without where in a library it was."""
+    if isinstance(error, ssl.SSLError):
+        return _LIBRARY.sub("", str(error))
     return error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Clients that asked for a node that nobody knows, or for one that is not theirs.
+"""Clients whose handshake failed, or that asked for a node that is unknown or not theirs.
 
 Whoever can connect can make names up, so only so many are remembered, and each is cut.
 """
@@ -16,7 +16,7 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """What was asked for, from where, and why it was refused."""
+    """The node that was asked for, from where, and why it was refused; of a handshake no node."""
 
     node: str
     address: str
@@ -36,7 +36,8 @@ class Strangers:
         """Take note of a refusal; ``address`` is what a socket says of its peer."""
         self.refusals += 1
         one = Stranger(node[:MOST_SHOWN], address_text(address), reason[:MOST_SHOWN])
-        key = (one.node, one.reason)
+        # Names tell clients apart, and their addresses do before they have said one.
+        key = (one.node or one.address.rpartition(":")[0], one.reason)
         if key in self._remembered or len(self._untold) == _MOST_UNTOLD:
             return
         if len(self._remembered) == _MOST_REMEMBERED:
