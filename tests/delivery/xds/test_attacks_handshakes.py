@@ -220,9 +220,12 @@ def test_networks_of_ipv6_are_one_peer_and_unix_sockets_none() -> None:
 
 
 def test_a_place_is_given_back_once() -> None:
-    room = Room(Limits())
-    places = [room.take(("10.0.0.1", 1)) for _ in range(2)]
-    for place in (places[0], places[0]):
-        assert place is not None
-        place.leave()
-    assert room.taken == 1
+    async def run() -> Room:
+        room = Room(Limits())
+        places = [room.take(("10.0.0.1", 1)) for _ in range(2)]
+        for place in (places[0], places[0]):
+            assert place is not None
+            place.leave()
+        return room
+
+    assert asyncio.run(run()).taken == 1
