@@ -231,6 +231,7 @@ class Place:
         self._acknowledged()
         return {
             "ended": ended,
+            "streams": len(self._clients),
             "lost": sum(one.is_lost for one in self._clients),
             "late": left,
             "size": max(one.size for one in self._clients),
