@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def publish_to(place: Place, mesh: Mesh, out: Path, now: int = NOW, **wishes: object) -> Published:
     """Build a mesh in ``out`` and publish that."""
     mesh.write(out)
+    return publish_out(place, out, now, **wishes)
+
+
+def publish_out(place: Place, out: Path, now: int = NOW, **wishes: object) -> Published:
+    """Publish a bundle."""
     given: dict[str, object] = {"bounds": ANY} | wishes
     publisher = Publisher(
         LocalBundle(out),

@@ -8,19 +8,19 @@ import pytest
 
 from meshc.artifact.publication import parse_index
 from meshc.artifact.published import FUTURE_MS
-from meshc.delivery.publish.local import LocalBundle
 from meshc.delivery.publish.plan import (
     PublishError,
 )
-from meshc.delivery.publish.publisher import Published, Publisher, Wishes
 from meshc.diagnostics.errors import BundleError
 from tests.delivery.publish.bundles import HOUR, MESH, NEW, NOW, OLD, Mesh
+from tests.delivery.publish.publishing import publish_out
 from tests.delivery.publish.reader import check, nodes_of, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from meshc.delivery.publish.publisher import Published
     from tests.delivery.publish.model_place import ModelPlace
 
 
@@ -200,9 +200,7 @@ def test_a_place_of_another_mesh_is_not_written_over(
     before = dict(place.values)
 
     with pytest.raises(BundleError, match='index is of mesh "shop", and this is "other"'):
-        Publisher(
-            LocalBundle(tmp_path / "out"), place, Wishes(), progress=lambda _done, _total: None
-        ).publish(NOW + 1)
+        publish_out(place, tmp_path / "out", NOW + 1)
 
     assert place.values == before
 
@@ -215,8 +213,6 @@ def test_a_bundle_that_was_tampered_with_is_not_published(
     victim.write_bytes(victim.read_bytes().replace(b"2", b"3"))
 
     with pytest.raises(BundleError, match="not the file that the manifest names"):
-        Publisher(
-            LocalBundle(tmp_path / "out"), place, Wishes(), progress=lambda _done, _total: None
-        ).publish(NOW)
+        publish_out(place, tmp_path / "out")
 
     assert nodes_of(place.values) == set()

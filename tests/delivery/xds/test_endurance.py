@@ -16,16 +16,14 @@ import grpc
 
 from meshc.delivery.xds.protocol.types import CLUSTER, ENDPOINT
 from meshc.delivery.xds.transport.limits import Limits
-from tests.delivery.live import until
+from tests.delivery import live
 from tests.delivery.xds import raw as wire
 from tests.delivery.xds.meshes import APP, SMALL, make_bundle
 from tests.delivery.xds.process import serving
 from tests.delivery.xds.raw import raw
-from tests.delivery.xds.served import caller, served
+from tests.delivery.xds.served import caller, served, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.delivery.xds.process import ServeProcess
 
 _SECONDS = 20.0
@@ -58,23 +56,15 @@ def test_a_peer_that_has_vanished_is_let_go_and_one_that_answers_stays(tmp_path:
             call = alive.stream("app1")
             await call.ask(CLUSTER)
             await call.acknowledge(await call.answer())
-            await _until(lambda: len(server.serving.hub) == 2, "both are there")
+            await until(lambda: len(server.serving.hub) == 2)
 
-            await _until(lambda: len(server.serving.hub) == 1, "one is let go")
+            await until(lambda: len(server.serving.hub) == 1)
             await asyncio.sleep(3)
 
             assert [one.node for one in server.serving.hub] == ["app1"]
             call.cancel()
 
     asyncio.run(run())
-
-
-async def _until(is_so: Callable[[], bool], what: str) -> None:
-    for _ in range(int(_SECONDS / 0.05)):
-        if is_so():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(what)
 
 
 def test_a_connection_that_is_old_comes_again_and_is_sent_nothing(tmp_path: Path) -> None:
@@ -168,7 +158,7 @@ def test_the_number_of_connections_follows_the_descriptors_that_there_are(tmp_pa
         stack.push(running.__exit__)
         for _ in range(60):
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-        until(lambda: server.status().get("turned_away") == 60 - 36, "36 stay", _SECONDS)
+        live.until(lambda: server.status().get("turned_away") == 60 - 36, "36 stay", _SECONDS)
         assert server.status()["connections"] == 36
 
 

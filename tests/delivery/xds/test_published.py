@@ -17,8 +17,6 @@ import pytest
 from meshc.artifact.published import pointer_path
 from meshc.delivery.errors import DeliveryError
 from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.plan import Bounds
-from meshc.delivery.publish.publisher import Publisher, Wishes
 from meshc.delivery.publish.to_consul import ConsulPlace
 from meshc.delivery.publish.to_directory import Folder
 from meshc.delivery.xds.content.library import Library
@@ -32,6 +30,7 @@ from meshc.delivery.xds.transport.addresses import address
 from meshc.proto import load_schema
 from tests.consul.gate import Gate
 from tests.delivery.live import until
+from tests.delivery.publish.publishing import publish_out
 from tests.delivery.xds.meshes import APP, SECOND_HOST, SMALL, make_bundle
 from tests.delivery.xds.served import Call, caller, free_port
 
@@ -64,12 +63,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def _publish(bundle: Path, place: Place, *, now: int | None = None) -> None:
-    Publisher(
-        LocalBundle(bundle),
-        place,
-        Wishes(bounds=Bounds(may_shrink=True, may_be_empty=True)),
-        progress=lambda _done, _total: None,
-    ).publish(now or time.time_ns() // 1_000_000)
+    publish_out(place, bundle, now or time.time_ns() // 1_000_000)
 
 
 @dataclass

@@ -6,9 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from meshc.delivery.publish.local import LocalBundle
-from meshc.delivery.publish.plan import Bounds
-from meshc.delivery.publish.publisher import Publisher, Wishes
 from meshc.delivery.publish.to_directory import Folder
 from meshc.delivery.xds.content.library import Library
 from meshc.delivery.xds.content.published import FolderSource
@@ -18,8 +15,9 @@ from meshc.delivery.xds.settings import ServeSettings
 from meshc.delivery.xds.transport.addresses import address
 from meshc.pipeline import BuildOptions, build
 from meshc.proto import load_schema
+from tests.delivery.publish.publishing import publish_out
 from tests.delivery.xds.meshes import APP, SMALL, make_bundle
-from tests.delivery.xds.served import free_port
+from tests.delivery.xds.served import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -43,12 +41,8 @@ async def _serving(source: Any) -> AsyncIterator[Serving]:
         await serving.stop()
 
 
-async def _is_switched(serving: Serving, count: int) -> bool:
-    for _ in range(int(_SECONDS / 0.05)):
-        if serving.facts.switches >= count:
-            return True
-        await asyncio.sleep(0.05)
-    return False
+async def _switched(serving: Serving, count: int) -> None:
+    await until(lambda: serving.facts.switches >= count)
 
 
 def _play(source: Any, changes: list[Callable[[], None]]) -> None:
@@ -56,7 +50,7 @@ def _play(source: Any, changes: list[Callable[[], None]]) -> None:
         async with _serving(source) as serving:
             for number, change in enumerate(changes, start=1):
                 await asyncio.to_thread(change)
-                assert await _is_switched(serving, number), number
+                await _switched(serving, number)
             assert serving.facts.problem == ""
 
     asyncio.run(run())
@@ -93,10 +87,7 @@ def test_another_folder_in_place_of_a_link(tmp_path: Path) -> None:
 def test_publications_into_the_folder(tmp_path: Path) -> None:
     def publish(port: int) -> None:
         out = make_bundle(tmp_path / str(port), _with_port(port))
-        wishes = Wishes(bounds=Bounds(may_shrink=True))
-        place = Folder(tmp_path / "published")
-        publisher = Publisher(LocalBundle(out), place, wishes, progress=lambda _done, _total: None)
-        publisher.publish(1_764_000_000_000 + port)
+        publish_out(Folder(tmp_path / "published"), out, 1_764_000_000_000 + port)
 
     publish(8000)
     source = FolderSource(tmp_path / "published", Library(load_schema("1.40.0")))
