@@ -19,6 +19,7 @@ CAMPAIGNS: dict[str, tuple[str, str, float]] = {
     "links": ("somebody swaps folders and files of the target for links", "minutes", 10),
     "envoys": ("every Envoy from 1.36 on, changes by an agent under each", "count", 12),
     "freeze": ("an agent that is stopped for long, and then goes on", "minutes", 10),
+    "walks": ("random clients of the xDS protocol, checked against a model", "count", 1_000_000),
     "attack": ("hostile clients of meshc serve, and what others notice", "minutes", 20),
 }
 """Name → what it does, and how much of what by default; each is a module with a function `run`."""

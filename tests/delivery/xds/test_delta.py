@@ -186,6 +186,25 @@ def test_something_refused_that_goes_is_named_as_gone() -> None:
     assert list(response.removed_resources) == ["a"]
 
 
+def test_what_was_refused_and_went_is_tried_again_when_it_comes_back() -> None:
+    client = _client(listeners="a b")
+    client.refuse(*client.ask_delta(LISTENER))
+    client.acknowledge(*client.publish(snapshot(listeners="b")))
+
+    (response,) = client.publish(snapshot(listeners="a b"))
+
+    assert names_in(response) == ["a"]
+
+
+def test_what_was_refused_is_sent_to_who_asks_for_it_once_more() -> None:
+    client = _client(endpoints="a b")
+    client.refuse(*client.ask_delta(ENDPOINT, subscribe=["a", "b"]))
+
+    (response,) = client.ask_delta(ENDPOINT, subscribe=["a"])
+
+    assert names_in(response) == ["a"]
+
+
 def test_nothing_more_is_sent_before_the_answer() -> None:
     client = _client(clusters="a")
     (first,) = client.ask_delta(CLUSTER)

@@ -110,6 +110,7 @@ class Subscription:
             return
         for name in what.removed:
             self.has.pop(name, None)
+            self._parked.pop(name, None)  # what comes back after that is a change
         # A client of delta may have dropped some while the answer was on its way.
         wanted = [one for one in what.resources if self.interest.wants(one.name)]
         if error is None:
@@ -261,8 +262,7 @@ class DeltaSubscription(Subscription):
                 self.interest.is_wildcard = True
                 self._is_owed = True
                 continue
-            if name not in self.interest.names:
-                self._parked.pop(name, None)  # asked for anew, so it may try again
+            self._parked.pop(name, None)  # asked for anew, so it may try again
             self.interest.names.add(name)
             self._gone.discard(name)
             if not is_first and (name in self.has or name in on_its_way):
