@@ -19,6 +19,7 @@ CAMPAIGNS: dict[str, tuple[str, str, float]] = {
     "links": ("somebody swaps folders and files of the target for links", "minutes", 10),
     "envoys": ("every Envoy from 1.36 on, changes by an agent under each", "count", 12),
     "freeze": ("an agent that is stopped for long, and then goes on", "minutes", 10),
+    "restart": ("kill -9 of meshc serve under thousands of streams", "count", 5_000),
     "walks": ("random clients of the xDS protocol, checked against a model", "count", 1_000_000),
     "attack": ("hostile clients of meshc serve, and what others notice", "minutes", 20),
 }
