@@ -57,6 +57,7 @@ class Room:
         self._most_of_one = limits.connections_of_one
         self._of_one: Counter[str] = Counter()
         self._left = 0
+        """Connections that have ended since all was calm."""
         self.memory = Memory()
         self.taken = 0
         self.refused = 0
@@ -82,13 +83,15 @@ class Room:
         if not self._of_one[peer]:
             del self._of_one[peer]
         self._left += 1
-        if self._left == _MANY:
-            self._tidy()
-        elif self._left == 1:
-            asyncio.get_running_loop().call_later(_CALM_S, self._tidy)
+        loop = asyncio.get_running_loop()
+        if self._left == 1:
+            loop.call_later(_CALM_S, self._tidy)
+        elif self._left % _MANY == 0:
+            # Buffers of TLS, in pieces that the C library neither returns nor uses well again.
+            loop.run_in_executor(None, return_memory)
 
     def _tidy(self) -> None:
-        """Return memory: buffers of TLS, in pieces that the C library keeps and uses badly."""
+        """Return the memory of many who have left together."""
         left, self._left = self._left, 0
         if left > _FEW:
             # A look at everything is short as long as few are there.
