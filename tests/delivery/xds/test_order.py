@@ -244,5 +244,25 @@ def test_a_client_that_starts_with_listeners_gets_them() -> None:
 def test_the_stream_wakes_when_something_is_due(envoy: Envoy) -> None:
     (listeners,) = envoy.publish(snapshot(listeners="l2", routes="r"))
     envoy.accept(listeners)
+    released = envoy.now + RELEASE_S
 
-    assert envoy.stream.wake_at(envoy.now + 10) == envoy.now + RELEASE_S
+    assert envoy.wait(10) == []
+
+    assert envoy.stream.wake_at() == released
+
+
+def test_what_comes_due_right_after_a_look_is_not_missed() -> None:
+    client = Client(Stream(snapshot=snapshot(**_OLD), is_delta=False))
+    began = client.now
+    (clusters,) = client.ask(CLUSTER)
+    client.now += 0.25
+    client.acknowledge(clusters)
+    assert client.ask(LISTENER) == [], "they wait for endpoints, which nobody asks for"
+
+    client.now = began + 5
+    assert client.wait(0) == []
+
+    # However long the look has taken, and whatever time it is by now.
+    assert client.stream.wake_at() == began + 5.25
+    assert _types(client.wait(0.25)) == ["LDS"]
+    assert client.stream.wake_at() == client.now + 5, "the answer may not come"

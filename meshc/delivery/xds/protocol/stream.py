@@ -76,6 +76,8 @@ class Stream:
     """Version of the clusters that were sent last, answered or not."""
     _clusters_at: float = 0.0
     _began_at: float = 0.0
+    _looked_at: float = 0.0
+    """When it was seen last what is due."""
 
     @property
     def responses(self) -> int:
@@ -139,8 +141,11 @@ class Stream:
         """Return the responses that have become due by themselves."""
         return self._due(now)
 
-    def wake_at(self, now: float) -> float | None:
-        """When to call `tick` at the latest, if at all."""
+    def wake_at(self) -> float | None:
+        """When to call `tick` at the latest, if at all.
+
+        That may be in the past: what came due after the last look was not looked at.
+        """
         times = [
             one.release_at
             for kept in self._kept.values()
@@ -154,7 +159,7 @@ class Stream:
                 if subscription.is_outstanding
             ]
             times += [self._clusters_at + _PATIENCE_S, self._began_at + _PATIENCE_S]
-        return min((at for at in times if at > now), default=None)
+        return min((at for at in times if at > self._looked_at), default=None)
 
     def _type_of(self, request: Request | DeltaRequest) -> TypeUrl:
         type_url = TypeUrl(request.type_url)
@@ -204,6 +209,7 @@ class Stream:
         return found
 
     def _due(self, now: float) -> list[bytes]:
+        self._looked_at = now
         sent = list(self._responses(now))
         if self._release(now):
             sent += self._responses(now)

@@ -114,7 +114,7 @@ class Connected:
 
     def _set_alarm(self, now: float) -> None:
         """Be called when the stream wants it, or before: one that rings in vain costs least."""
-        self._wake_at = self.state.wake_at(now)
+        self._wake_at = self.state.wake_at()
         if self._wake_at is None or (self._timer is not None and self._timer_at <= self._wake_at):
             return
         if self._timer is not None:
