@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -143,6 +144,9 @@ def command(context: click.Context, /, **flags: Any) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
+    for name, value in flags.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingsError(f"--{name.replace('_', '-')} is no number of seconds: {value}")
     settings = _settings(flags)
     if importlib.util.find_spec("grpclib") is None:
         raise DeliveryError(

@@ -89,6 +89,17 @@ def test_limits_are_told_and_otherwise_stay(
     assert settings.limits == Limits(connections=7, connections_of_one=5, age=60.0, ping_every=9.5)
 
 
+@pytest.mark.parametrize("flag", ["--keepalive", "--max-connection-age", "--poll"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_seconds_are_finite(
+    told: list[ServeSettings], capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    assert run(["serve", "--plaintext", "--control", "none", flag, value]) != 0
+
+    assert flag in capsys.readouterr().err
+    assert told == []
+
+
 def test_without_any_of_them_there_are_defaults(told: list[ServeSettings]) -> None:
     assert run(["serve", "--plaintext", "--control", "none"]) == 0
 
