@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STREAMS = 200
+_TRIES, _STABLE_S = 10, 0.5
 _TWO = ("--workers", "2")
 _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 50)]
 
@@ -69,6 +71,19 @@ class _Client:
         )(wait_for_ready=True)
         self.call = Call(stream, "front1", is_delta=False)
         await self.call.ask(CLUSTER, version_info=self.version)
+
+    async def come_back(self) -> None:
+        """Open another stream; what waited at the door of a worker that is gone is tried again."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await self.ask()
+                assert self.call is not None
+                ending = asyncio.ensure_future(self.call.status())
+                await asyncio.wait({ending}, timeout=_STABLE_S)
+                if not ending.done():
+                    ending.cancel()
+                    return
+        raise AssertionError("no stream stays")
 
     async def take(self) -> None:
         assert self.call is not None
@@ -158,8 +173,7 @@ async def _killed(server: ServeProcess, clients: list[_Client]) -> None:
             calls.keys() - done, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
         )
         assert more, "clients of a worker that is gone are not told"
-        for one in more:
-            await calls[one].ask()
+        await asyncio.gather(*(calls[one].come_back() for one in more))
         done |= more
     status = await _accepted(server, _STREAMS)
     for one in calls.keys() - done:
