@@ -34,13 +34,25 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """One type that one client refused; ``resources`` are those that it complains about."""
+    """One type that one client refused.
+
+    Reasons are looked through when somebody wants to know: of thousands that stay refused that
+    is once each, and not once a second.
+    """
 
     node: str
     type_url: TypeUrl
     version: str
     reason: str
-    resources: tuple[Named, ...]
+    known: Subscription
+    origins: Mapping[str, Any]
+
+    @property
+    def resources(self) -> tuple[Named, ...]:
+        """Those that the client complains about, or the only one that it was sent."""
+        parked = self.known.refused
+        names = _named(self.reason) or (parked if len(parked) == 1 else ())
+        return tuple(Named(name, place_of(self.origins, self.node, name)) for name in names)
 
     @property
     def resource(self) -> str:
@@ -67,14 +79,13 @@ def refusal(node: str, type_url: TypeUrl, known: Subscription, hub: Hub) -> Refu
     """Return what a client refuses of a type, None where that is nothing."""
     if known.refusal is None:
         return None
-    names = _named(known.refusal) or (known.refused if len(known.refused) == 1 else ())
-    found = origins(hub, node)
     return Refused(
         node=node,
         type_url=type_url,
         version=known.refused_version,
         reason=known.refusal[:MAX_REASON],
-        resources=tuple(Named(name, place_of(found, node, name)) for name in names),
+        known=known,
+        origins=origins(hub, node),
     )
 
 
