@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import multiprocessing
 import random
-import re
 import tempfile
 import threading
 import time
@@ -179,11 +178,11 @@ def attack(
         tempfile.TemporaryDirectory(prefix="meshc-attack-") as name,
         _targets(Path(name), share) as targets,
     ):
-        before = [_resident_mib(one.server) for one in targets]
+        before = [one.server.resident_mib() for one in targets]
         for kind, seconds in times.items():
             which = kind in OF_TLS
             _look(targets[which], report, kind, seconds, late_s)
-            more = _resident_mib(targets[which].server) - before[which]
+            more = targets[which].server.resident_mib() - before[which]
             if more > _MORE_MIB + _OF_ONE_MIB * MANY.get(kind, 0):
                 report.violated(f"{more:.0f} MiB more memory after: {kind}")
         for one, mib in zip(targets, before, strict=True):
@@ -216,8 +215,8 @@ def _see_all_gone(server: ServeProcess, report: Report) -> None:
 
 def _see_memory_back(server: ServeProcess, report: Report, most: float) -> None:
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: _resident_mib(server) < most, "memory given back")
-    if (found := _resident_mib(server)) >= most:
+        wait_until(lambda: server.resident_mib() < most, "memory given back")
+    if (found := server.resident_mib()) >= most:
         report.violated(f"{found:.0f} MiB when all are gone, and not {most:.0f}")
 
 
@@ -234,7 +233,7 @@ def _look(target: _Target, report: Report, kind: str, seconds: float, late_s: fl
     new, old = (_of_hundred(one) for one in (waits.new, waits.old))
     report.notes.append(
         f"{kind}: 99 of 100 new clients wait up to {new * 1000:.0f} ms, old ones "
-        f"{old * 1000:.0f} ms; {_resident_mib(server):.0f} MiB"
+        f"{old * 1000:.0f} ms; {server.resident_mib():.0f} MiB"
     )
     if waits.failures:
         report.violated(f"{waits.failures} questions of others failed: {kind}")
@@ -295,10 +294,3 @@ def _attacking(target: _Target, report: Report, kind: str) -> Iterator[None]:
 def _of_hundred(waits: list[float]) -> float:
     """What 99 of 100 waits do not exceed."""
     return sorted(waits)[int(len(waits) * 0.99)]
-
-
-def _resident_mib(server: ServeProcess) -> float:
-    said = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", said)
-    assert found is not None
-    return int(found[1]) / 1024

@@ -14,8 +14,6 @@ from tests.delivery.xds import raw as wire
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
-"""It says that it has 512 bytes, and brings nine of them."""
 SILENT, HALF, DEAF = "thousands say nothing", "thousands shake half a hand", "a thousand are deaf"
 MANY: Mapping[str, int] = {SILENT: 10_000, HALF: 10_000, DEAF: 1_000}
 """Connections at once."""
@@ -29,7 +27,7 @@ _CONNECT_S = 10.0
 
 def _begin(kind: str) -> bytes:
     if kind == HALF:
-        return _HELLO
+        return wire.HALF_HELLO
     if kind == DEAF:
         request = wire.message(1, wire.request(CLUSTER, "front1"))
         return wire.PREFACE + wire.frame(wire.SETTINGS) + wire.headers(1) + request

@@ -20,6 +20,12 @@ class Certificate:
     file: Path
     key: Path
 
+    def serial(self) -> str:
+        """Its number, in hex."""
+        command = ["openssl", "x509", "-in", str(self.file), "-noout", "-serial"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return said.strip().partition("=")[2]
+
 
 class Authority:
     """Issues certificates that last two days."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshc.delivery.errors import DeliveryError
@@ -18,7 +20,6 @@ from tests.delivery.xds.served import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from meshc.delivery.xds.transport.tls import TlsFiles
 
@@ -59,6 +60,13 @@ class ServeProcess:
     def pids(self) -> dict[str, int]:
         """Workers and their processes."""
         return {one["worker"]: one["pid"] for one in self.status()["workers"]}
+
+    def resident_mib(self) -> float:
+        """Memory that it takes now."""
+        said = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", said)
+        assert found is not None
+        return int(found[1]) / 1024
 
     def page(self, name: str) -> str:
         """Return the body of a page."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 SECONDS = 10.0
+HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
+"""The beginning of a handshake of TLS: it says that it has 512 bytes, and brings nine of them."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RESET, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = (
     0,

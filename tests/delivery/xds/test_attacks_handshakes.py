@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import json
-import re
 import socket
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.consul.authority import Authority
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.meshes import make_bundle
 from tests.delivery.xds.process import serving
+from tests.delivery.xds.raw import HALF_HELLO
 from tests.delivery.xds.served import SECONDS, caller, served, until
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from tests.delivery.xds.process import ServeProcess
 
 _MANY = 3_000
-_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
-"""It says that it has 512 bytes, and brings nine of them."""
 _CUT_S = 5
 """How long a handshake may take."""
 
@@ -71,7 +69,7 @@ def _connected(port: int, number: int) -> socket.socket:
         ("127.0.0.1", port), source_address=(source, 0), timeout=SECONDS
     )
     if number % 2:
-        peer.sendall(_HELLO)
+        peer.sendall(HALF_HELLO)
     peer.setblocking(False)  # noqa: FBT003, its signature
     return peer
 
@@ -89,12 +87,6 @@ def _descriptors(server: ServeProcess) -> int:
     return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
-def _resident_mib(server: ServeProcess) -> float:
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 @contextlib.contextmanager
 def _crowd(port: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
@@ -107,7 +99,7 @@ def test_thousands_that_only_connect_are_cut_and_leave_nothing(
     make_bundle(tmp_path)
     with serving(tmp_path, tls=trust.tls) as server:
         asyncio.run(_answer_takes(server.port, trust))
-        descriptors, memory = _descriptors(server), _resident_mib(server)
+        descriptors, memory = _descriptors(server), server.resident_mib()
         began = time.monotonic()
         with _crowd(server.port) as peers:
             waited = [asyncio.run(_answer_takes(server.port, trust)) for _ in range(5)]
@@ -122,7 +114,7 @@ def test_thousands_that_only_connect_are_cut_and_leave_nothing(
             assert max(waited) < SECONDS / 2
         asyncio.run(_answer_takes(server.port, trust))
         asyncio.run(_all_closed(server, descriptors + 5))
-        assert _resident_mib(server) < memory + 64
+        assert server.resident_mib() < memory + 64
         assert len((tmp_path / "log").read_text().splitlines()) < 30
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import resource
 import shutil
 import socket
@@ -178,12 +177,6 @@ def test_clients_that_do_not_read_cost_one_response_and_hold_up_nobody(tmp_path:
         (tmp_path / "new").symlink_to(folders[turn % 2])
         (tmp_path / "new").rename(tmp_path / "out")
 
-    def resident_mib(server: ServeProcess) -> float:
-        said = Path(f"/proc/{server.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+)", said)
-        assert found is not None
-        return int(found[1]) / 1024
-
     async def scene(server: ServeProcess) -> None:
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(200):
@@ -201,7 +194,7 @@ def test_clients_that_do_not_read_cost_one_response_and_hold_up_nobody(tmp_path:
                 show(turn)
                 server.process.send_signal(1)
                 seen.append(await call.answer())
-                sizes.append(resident_mib(server))
+                sizes.append(server.resident_mib())
             call.cancel()
             assert len({one.version_info for one in seen}) == 2
             assert sizes[-1] - sizes[9] < 10, sizes

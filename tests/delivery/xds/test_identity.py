@@ -23,7 +23,7 @@ from meshc.delivery.xds.transport.tls import TlsFiles
 from meshc.diagnostics.errors import SettingsError
 from tests.consul.authority import Authority, Certificate
 from tests.delivery.xds.meshes import make_bundle
-from tests.delivery.xds.raw import raw
+from tests.delivery.xds.raw import HALF_HELLO, raw
 from tests.delivery.xds.served import Server, caller, served
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def test_a_withdrawn_client_is_cut_and_stays_out(tmp_path: Path, by: str) -> Non
             for call in (cut, kept):
                 await call.ask(CLUSTER)
                 await call.acknowledge(await call.answer())
-            entry = "front1" if by == "name" else _serial(gone)
+            entry = "front1" if by == "name" else gone.serial()
             (tmp_path / "withdrawn.txt").write_text(f"{entry}  # stolen\n")
 
             code, _ = await asyncio.wait_for(cut.status(), _CUT_S)
@@ -290,8 +290,6 @@ def test_a_client_whose_certificate_comes_to_its_end_is_cut(world: _World) -> No
 
 
 def test_handshakes_that_do_not_end_are_cut_and_others_are_served(world: _World) -> None:
-    """A hello that says it has 512 bytes, and brings nine of them."""
-    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
     client = world.nodes_ca.issue("patient", "DNS:front1")
 
     async def half(port: int, sent: bytes) -> bool:
@@ -302,7 +300,7 @@ def test_handshakes_that_do_not_end_are_cut_and_others_are_served(world: _World)
     async def scene() -> tuple[list[bool], Answer]:
         async with world.server(Limits(handshake=1.0)) as server:
             halves = [
-                asyncio.create_task(half(server.port, hello if number % 2 else b""))
+                asyncio.create_task(half(server.port, HALF_HELLO if number % 2 else b""))
                 for number in range(200)
             ]
             await asyncio.sleep(0.2)
@@ -337,18 +335,6 @@ def test_of_a_hundred_nodes_each_certificate_is_that_of_one() -> None:
     pairs = [(own, node) for own in names for node in names if is_let_in(Peer(own), node)]
 
     assert pairs == [(name, name) for name in names]
-
-
-def _serial(certificate: Certificate) -> str:
-    import subprocess  # noqa: PLC0415, beside its one use
-
-    said = subprocess.run(
-        ["openssl", "x509", "-in", str(certificate.file), "-noout", "-serial"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return said.strip().partition("=")[2]
 
 
 def test_nothing_is_served_in_plaintext_to_others() -> None:

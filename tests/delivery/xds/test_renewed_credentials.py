@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.consul.authority import Authority
+from tests.consul.authority import Authority, Certificate
 from tests.delivery.live import running_envoy, until, upstream
 from tests.delivery.xds.certificates import Certificates, certificates
 from tests.delivery.xds.live import DRAIN_S, HOST, Mesh, Running, ask_once, server_of
@@ -86,7 +86,7 @@ def test_an_envoy_follows_renewed_credentials_without_a_restart(tmp_path: Path, 
         stack.enter_context(_envoy(tmp_path / "envoy", before, known, mesh, *place))
         until(lambda: ask_once(mesh) == "one", "the first answer")
 
-        old = _serial(known.node_folder / "node.pem")
+        old = Certificate(*reversed(known.node_files)).serial()
         renewed = known.nodes.issue("renewed", "DNS:front1")
         _put(renewed.key, known.node_folder / "node.key")
         _put(renewed.file, known.node_folder / "node.pem")
@@ -108,9 +108,3 @@ def test_an_envoy_follows_renewed_credentials_without_a_restart(tmp_path: Path, 
         _await_streams(moved, now)
         moved.put(before)
         until(lambda: ask_once(mesh) == "one", "what changed after the authority did")
-
-
-def _serial(certificate: Path) -> str:
-    command = ["openssl", "x509", "-in", str(certificate), "-noout", "-serial"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return said.strip().partition("=")[2]
