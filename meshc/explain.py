@@ -16,7 +16,8 @@ from meshc.plan.node import plan_node
 from meshc.plan.service import SharedPlans
 from meshc.plan.types import Direction
 from meshc.registry import compile_context
-from meshc.spec.schema import POLICY_SPECS, PROTOCOL_SPECS
+from meshc.spec.policies import POLICY_SPECS
+from meshc.spec.schema import PROTOCOL_SPECS
 from meshc.spec.slices import Scope
 from meshc.validate.constraints import SchemaCheck
 

@@ -13,7 +13,8 @@ from meshc.protocols.grpc.envoy import GrpcCompiler
 from meshc.protocols.http.envoy import HttpCompiler
 from meshc.protocols.http2.envoy import Http2Compiler
 from meshc.protocols.tcp.envoy import TcpCompiler
-from meshc.spec.schema import POLICY_SPECS, PROTOCOL_SPECS
+from meshc.spec.policies import POLICY_SPECS
+from meshc.spec.schema import PROTOCOL_SPECS
 
 if TYPE_CHECKING:
     from meshc.spec.schema import MeshSpec

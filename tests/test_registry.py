@@ -9,13 +9,12 @@ import pytest
 
 import meshc
 from meshc.registry import POLICIES, PROTOCOLS, compile_context
+from meshc.spec.policies import POLICY_SPECS, PoliciesSpec
 from meshc.spec.schema import (
-    POLICY_SPECS,
     PROTOCOL_SPECS,
     AppProtocol,
     DependencySpec,
     MeshSpec,
-    PoliciesSpec,
     ServiceSpec,
 )
 
@@ -47,9 +46,9 @@ def test_every_protocol_folder_is_in_schema_and_registry() -> None:
 
 def test_every_policy_folder_is_in_schema_and_registry() -> None:
     assert folders("policies") == set(POLICY_FOLDERS.values()), "meshc/policies/"
-    assert list(POLICY_SPECS) == list(POLICY_FOLDERS), "meshc/spec/schema.py: POLICY_SPECS"
+    assert list(POLICY_SPECS) == list(POLICY_FOLDERS), "meshc/spec/policies.py"
     keys = [info.alias or name for name, info in PoliciesSpec.model_fields.items()]
-    assert keys == list(POLICY_FOLDERS), "meshc/spec/schema.py: PoliciesSpec"
+    assert keys == list(POLICY_FOLDERS), "meshc/spec/policies.py"
     assert [one.spec.key for one in POLICIES] == list(POLICY_FOLDERS), "meshc/registry.py"
 
 

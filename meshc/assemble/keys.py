@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshc.compile.resources import digest_of
-from meshc.spec.schema import PoliciesSpec
+from meshc.spec.policies import PoliciesSpec
 
 if TYPE_CHECKING:
     from meshc.model.mesh import Mesh, Node, Service, ServiceName, Upstream

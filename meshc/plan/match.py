@@ -6,7 +6,8 @@ import enum
 from typing import TYPE_CHECKING
 
 from meshc.plan.types import PolicyBinding
-from meshc.spec.schema import POLICY_SPECS, PROTOCOL_SPECS, PoliciesSpec
+from meshc.spec.policies import POLICY_SPECS, PoliciesSpec
+from meshc.spec.schema import PROTOCOL_SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from meshc.spec.fields import Duration
+from meshc.spec.policies import POLICY_SPECS, PoliciesSpec
 from meshc.spec.schema import (
-    POLICY_SPECS,
     PROTOCOL_SPECS,
     DependencySpec,
     HealthSpec,
     HostSpec,
     MeshSpec,
-    PoliciesSpec,
     ServiceSpec,
 )
 

@@ -15,14 +15,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from meshc.policies.circuit_breakers.spec import SPEC as CIRCUIT_BREAKERS
-from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
-from meshc.policies.load_balancing.spec import SPEC as LOAD_BALANCING
-from meshc.policies.load_balancing.spec import LoadBalancingSpec
-from meshc.policies.retries.spec import SPEC as RETRIES
-from meshc.policies.retries.spec import RetriesSpec
-from meshc.policies.timeouts.spec import SPEC as TIMEOUTS
-from meshc.policies.timeouts.spec import TimeoutsSpec
 from meshc.protocols.grpc.spec import SPEC as GRPC
 from meshc.protocols.http.spec import SPEC as HTTP
 from meshc.protocols.http2.spec import SPEC as HTTP2
@@ -39,11 +31,12 @@ from meshc.spec.fields import (
     at_least,
     quoted,
 )
+from meshc.spec.policies import PoliciesSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshc.spec.slices import PolicySpec, ProtocolSpec
+    from meshc.spec.slices import ProtocolSpec
 
 AppProtocol = Literal["HTTP", "HTTP2", "GRPC", "TCP"]
 """One member a protocol slice; the order is that of the documentation."""
@@ -51,28 +44,11 @@ AppProtocol = Literal["HTTP", "HTTP2", "GRPC", "TCP"]
 PROTOCOL_SPECS: Mapping[str, ProtocolSpec] = {
     spec.keyword: spec for spec in (HTTP, HTTP2, GRPC, TCP)
 }
-POLICY_SPECS: Mapping[str, PolicySpec] = {
-    spec.key: spec for spec in (TIMEOUTS, RETRIES, CIRCUIT_BREAKERS, LOAD_BALANCING)
-}
-
 DEFAULT_PANIC_THRESHOLD = 50
 """Envoy's own; one host of two may go."""
 
 DEFAULT_XDS_DIRECTORY = "/var/lib/meshc/envoy"
 DEFAULT_ACCESS_LOG_DIRECTORY = "/var/log/envoy"
-
-
-class PoliciesSpec(SpecModel):
-    """The policies, one optional field a slice; a service, a dependency and the mesh have them."""
-
-    timeouts: TimeoutsSpec | None = Field(default=None, description=TIMEOUTS.summary)
-    retries: RetriesSpec | None = Field(default=None, description=RETRIES.summary)
-    circuit_breakers: CircuitBreakersSpec | None = Field(
-        default=None, alias="circuitBreakers", description=CIRCUIT_BREAKERS.summary
-    )
-    load_balancing: LoadBalancingSpec | None = Field(
-        default=None, alias="loadBalancing", description=LOAD_BALANCING.summary
-    )
 
 
 class LocalitySpec(SpecModel):

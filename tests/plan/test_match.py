@@ -8,7 +8,7 @@ import pytest
 
 from meshc.pipeline import BuildOptions, build
 from meshc.plan.match import Layer, bind_policies, layer_origin, overridden_scopes, policy_layers
-from meshc.spec.schema import POLICY_SPECS
+from meshc.spec.policies import POLICY_SPECS
 from meshc.spec.slices import Scope
 from tests.model.reading import calls, good, host, linked, service, write
 from tests.plan.calling import app_and_call, mesh_of

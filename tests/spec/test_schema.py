@@ -13,14 +13,13 @@ from meshc.policies.load_balancing.spec import LoadBalancingSpec
 from meshc.policies.retries.spec import RetriesSpec
 from meshc.policies.timeouts.spec import TimeoutsSpec
 from meshc.spec.fields import Duration
+from meshc.spec.policies import POLICY_SPECS, PoliciesSpec
 from meshc.spec.schema import (
-    POLICY_SPECS,
     PROTOCOL_SPECS,
     AppProtocol,
     DependencySpec,
     HostSpec,
     MeshSpec,
-    PoliciesSpec,
     ServiceSpec,
     TracingSpec,
 )
