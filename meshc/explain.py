@@ -196,7 +196,7 @@ def _routes(mesh: Mesh, chain: ChainPlan) -> Explanation:
         name=names.chain_name(chain),
         reason=f"sends every request for {chain.service} to {where}",
         span=chain.origin.span,
-        settings=_settings(mesh, chain, Scope.ROUTE),
+        settings=_settings(mesh, chain, Scope.ACTION),
     )
 
 

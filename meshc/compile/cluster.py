@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from meshc.artifact.layout import endpoints_path
 from meshc.compile import names
 from meshc.compile.endpoint import dns_discovery, endpoint, load_assignment, tcp_keepalive
+from meshc.compile.interfaces import Site
 from meshc.compile.resources import CLUSTER, Message, Resource
 from meshc.compile.route import file_source
 from meshc.spec.slices import Scope
@@ -26,7 +27,7 @@ def cluster_resource(plan: ClusterPlan, context: CompileContext) -> Resource:
         **_hosts(plan, name, context),
         **context.protocols[plan.protocol].compiler.cluster_options(plan),
     }
-    context.apply(Scope.CLUSTER, plan.bindings, message)
+    context.apply(Scope.CLUSTER, plan.bindings, message, Site.of_cluster(plan))
     return Resource.of(CLUSTER, name, message, plan.origin)
 
 

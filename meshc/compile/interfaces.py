@@ -11,11 +11,46 @@ if TYPE_CHECKING:
 
     from meshc.compile.resources import Message
     from meshc.model.mesh import ServiceName
-    from meshc.plan.types import ChainPlan, ClusterPlan, PolicyBinding
+    from meshc.plan.types import ChainPlan, ClusterPlan, Direction, PolicyBinding
     from meshc.spec.schema import MeshSpec
     from meshc.spec.slices import PolicySpec, ProtocolSpec, Scope
 
-Edit = Callable[[Any, "Message"], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where in the mesh a message stands: all that an edit may know beside its own value.
+
+    ``leads_to_envoys``: the cluster's hosts are Envoys of this mesh, and neither the application
+    nor hosts outside.
+    """
+
+    direction: Direction
+    service: ServiceName
+    consumer: ServiceName | None
+    leads_to_envoys: bool
+
+    @classmethod
+    def of_chain(cls, chain: ChainPlan) -> Site:
+        """Return the site of a chain, its routes and filters."""
+        return cls(
+            direction=chain.direction,
+            service=chain.service,
+            consumer=chain.consumer,
+            leads_to_envoys=chain.cluster.leads_to_envoys,
+        )
+
+    @classmethod
+    def of_cluster(cls, cluster: ClusterPlan) -> Site:
+        """Return the site of a cluster."""
+        return cls(
+            direction=cluster.direction,
+            service=cluster.service,
+            consumer=cluster.consumer,
+            leads_to_envoys=cluster.leads_to_envoys,
+        )
+
+
+Edit = Callable[[Any, "Message", Site], None]
 """Write a policy's merged value into the message of one scope."""
 
 
@@ -58,9 +93,11 @@ class CompileContext:
     protocols: Mapping[str, ProtocolSlice]
     policies: Mapping[str, PolicySlice]
 
-    def apply(self, scope: Scope, bindings: Iterable[PolicyBinding], message: Message) -> None:
+    def apply(
+        self, scope: Scope, bindings: Iterable[PolicyBinding], message: Message, site: Site
+    ) -> None:
         """Let every bound policy edit a message; the order of bindings is that of the registry."""
         for binding in bindings:
             edit = self.policies[binding.key].edits.get(scope)
             if edit is not None:
-                edit(binding.value, message)
+                edit(binding.value, message, site)

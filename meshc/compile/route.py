@@ -1,14 +1,20 @@
-"""Route configurations: one virtual host with one route, with every timeout stated."""
+"""Route configurations: one virtual host, with every timeout stated.
+
+Requests whose repetition is safe, and WebSockets, have routes of their own in front of the one for
+all requests, where a policy treats them differently.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import on_host, routes_path
 from meshc.compile import names
+from meshc.compile.interfaces import Site
 from meshc.compile.resources import ROUTES, Message, Resource
 from meshc.plan.types import Direction
-from meshc.spec.slices import Scope
+from meshc.spec.slices import Capability, Scope
 
 if TYPE_CHECKING:
     from meshc.compile.interfaces import CompileContext
@@ -21,18 +27,70 @@ def routes_resource(chain: ChainPlan, context: CompileContext) -> Resource:
     return Resource.of(ROUTES, name, route_configuration(chain, context), chain.origin)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """A kind of request: how it is recognized, and which edits it gets beside those of all."""
+
+    headers: tuple[Message, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    needs: Capability = Capability.HTTP_ROUTES
+
+
+# RFC 9110, 9.2.2: repeating them has the same effect as sending them once.
+_IDEMPOTENT = _Kind(
+    headers=(
+        {
+            "name": ":method",
+            "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"}},
+        },
+    ),
+    scopes=(Scope.IDEMPOTENT_ACTION,),
+    needs=Capability.METHODS,
+)
+_WEBSOCKET = _Kind(
+    headers=({"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}},),
+    scopes=(Scope.IDEMPOTENT_ACTION, Scope.WEBSOCKET_ACTION),
+    needs=Capability.UPGRADES,
+)
+_ANY = _Kind()
+
+
 def route_configuration(chain: ChainPlan, context: CompileContext) -> Message:
     """Return a `RouteConfiguration` that sends every request to the chain's cluster."""
+    return {
+        "name": names.chain_name(chain),
+        "virtual_hosts": [
+            {"name": chain.service, "domains": ["*"], "routes": _routes(chain, context)}
+        ],
+    }
+
+
+def _routes(chain: ChainPlan, context: CompileContext) -> list[Message]:
+    """Return the route of each kind that is treated differently from the one behind it."""
+    offered = context.protocols[chain.protocol].spec.provides
+    routes = [_route(chain, context, _ANY)]
+    for kind in (_IDEMPOTENT, _WEBSOCKET):
+        if kind.needs in offered:
+            route = _route(chain, context, kind)
+            if {**route, "match": routes[0]["match"]} != routes[0]:
+                routes.insert(0, route)
+    return routes
+
+
+def _route(chain: ChainPlan, context: CompileContext, kind: _Kind) -> Message:
+    site = Site.of_chain(chain)
+    match: Message = {"prefix": "/"}
+    if kind.headers:
+        match["headers"] = list(kind.headers)
     route: Message = {
-        "match": {"prefix": "/"},
+        "match": match,
         "decorator": {"operation": chain.service},  # the name of the span
         "route": _route_action(chain),
     }
-    context.apply(Scope.ROUTE, chain.bindings, route["route"])
-    return {
-        "name": names.chain_name(chain),
-        "virtual_hosts": [{"name": chain.service, "domains": ["*"], "routes": [route]}],
-    }
+    for scope in (Scope.ACTION, *kind.scopes):
+        context.apply(scope, chain.bindings, route["route"], site)
+    context.apply(Scope.ROUTE, chain.bindings, route, site)
+    return route
 
 
 def _route_action(chain: ChainPlan) -> Message:

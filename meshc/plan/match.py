@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from meshc.plan.types import PolicyBinding
 from meshc.spec.policies import POLICY_SPECS, PoliciesSpec
 from meshc.spec.schema import PROTOCOL_SPECS
+from meshc.spec.slices import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,9 +34,9 @@ class Layer(enum.Enum):
 
 
 def bind_policies(
-    mesh: Mesh, service: Service, overrides: PoliciesSpec | None
+    mesh: Mesh, service: Service, overrides: PoliciesSpec | None, side: Side
 ) -> tuple[PolicyBinding, ...]:
-    """Merge each policy field by field for calls to ``service``.
+    """Merge each policy of one side field by field for calls to ``service``.
 
     Rising order: the policy's own defaults, what the protocol sets differently, `defaults` of
     mesh.yaml, the called service, the caller's entry for it.  Fields that the protocol has no
@@ -44,7 +45,7 @@ def bind_policies(
     protocol = PROTOCOL_SPECS[service.protocol]
     bound: list[PolicyBinding] = []
     for policy in POLICY_SPECS.values():
-        if policy.needs <= protocol.provides:
+        if policy.side is side and policy.needs <= protocol.provides:
             values: dict[str, object] = {}
             for _, given in policy_layers(policy, mesh, service, overrides):
                 values.update(given)
@@ -109,7 +110,7 @@ def overridden_scopes(service: Service, overrides: PoliciesSpec) -> frozenset[Sc
     scopes: set[Scope] = set()
     for policy in POLICY_SPECS.values():
         written = _written(policy, overrides)
-        if written is None or not policy.needs <= protocol.provides:
+        if written is None or policy.side is Side.CALLED or not policy.needs <= protocol.provides:
             continue
         for name in _given(written):
             if name not in policy.field_needs or policy.field_needs[name] in protocol.provides:

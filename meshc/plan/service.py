@@ -21,7 +21,7 @@ from meshc.plan.types import (
     ServicePlan,
 )
 from meshc.spec.schema import PROTOCOL_SPECS
-from meshc.spec.slices import Scope
+from meshc.spec.slices import CLUSTER_SCOPES, Scope, Side
 
 if TYPE_CHECKING:
     from meshc.model.mesh import Instance, Mesh, Service, ServiceName, Upstream
@@ -74,6 +74,7 @@ class SharedPlans:
         if (known := self._inbound.get(key)) is not None:
             return known
         service = self.mesh.services[instance.service]
+        bindings = bind_policies(self.mesh, service, None, Side.CALLED)
         cluster = ClusterPlan(
             direction=Direction.INBOUND,
             service=service.name,
@@ -81,7 +82,7 @@ class SharedPlans:
             protocol=service.protocol,
             endpoints=None,
             local=instance.substance,
-            bindings=(),
+            bindings=bindings,
             origin=instance.origin,
         )
         chain = ChainPlan(
@@ -91,7 +92,7 @@ class SharedPlans:
             protocol=service.protocol,
             has_routes=PROTOCOL_SPECS[service.protocol].has_requests,
             cluster=cluster,
-            bindings=(),
+            bindings=bindings,
             origin=service.origin,
         )
         self._inbound[key] = chain
@@ -107,9 +108,9 @@ class SharedPlans:
         key = (upstream.consumer, upstream.service)
         if (known := self._own.get(key)) is not None:
             return known
-        bindings = bind_policies(self.mesh, target, upstream.overrides)
+        bindings = bind_policies(self.mesh, target, upstream.overrides, Side.CALLER)
         cluster = shared.cluster
-        if Scope.CLUSTER in scopes:
+        if scopes & CLUSTER_SCOPES:
             cluster = ClusterPlan(
                 direction=Direction.OUTBOUND,
                 service=target.name,
@@ -171,7 +172,7 @@ class SharedPlans:
     def _shared_chain(self, service: Service) -> ChainPlan:
         if (known := self._shared.get(service.name)) is not None:
             return known
-        bindings = bind_policies(self.mesh, service, None)
+        bindings = bind_policies(self.mesh, service, None, Side.CALLER)
         cluster = ClusterPlan(
             direction=Direction.OUTBOUND,
             service=service.name,
@@ -237,7 +238,7 @@ class SharedPlans:
             service=service.name,
             endpoints=tuple(inside + outside),
             has_dns_names=any(host.has_dns_name for host in service.external_hosts),
-            is_external=bool(outside),
+            is_external=bool(outside) or service.is_only_in_consul,
             origin=service.origin,
         )
         self._endpoints[service.name] = plan

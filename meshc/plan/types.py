@@ -58,6 +58,7 @@ class HealthPlan:
 class EndpointsPlan:
     """All hosts of a service; ``has_dns_names`` means that Envoy must resolve them itself.
 
+    ``is_external``: they have no Envoys of this mesh, be it that a document or Consul knows them.
     ``consumer`` is set where one caller has them for itself, because it follows their health.
     """
 
@@ -87,6 +88,12 @@ class ClusterPlan:
     local: Address | None
     bindings: tuple[PolicyBinding, ...]
     origin: Origin = field(compare=False, repr=False)
+
+    @property
+    def leads_to_envoys(self) -> bool:
+        """Whether its hosts are Envoys of this mesh, and neither an application nor foreigners."""
+        hosts = self.endpoints
+        return hosts is not None and not hosts.is_external
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from meshc.spec.fields import SpecModel
 
@@ -16,15 +17,46 @@ class Capability(enum.Enum):
     """What a protocol offers and a policy needs; neither names the other."""
 
     HTTP_ROUTES = "requests that a route can treat one by one"
+    METHODS = "requests with methods, some of which are safe to repeat"
+    UPGRADES = "connections that can be upgraded, as WebSockets are"
     BYTE_STREAMS = "connections that are passed on byte by byte"
 
 
-class Scope(enum.Enum):
-    """The kind of Envoy message that a policy field ends up in."""
+class Side(enum.Enum):
+    """Whose Envoys a policy is for."""
 
-    CLUSTER = "the cluster of the called service"
-    ROUTE = "the route to the called service"
+    CALLER = "the Envoys of those who call the service"
+    CALLED = "the Envoys of the service's own hosts"
+
+
+class Scope(enum.Enum):
+    """The Envoy message that a policy field ends up in."""
+
+    LISTENER = "the listener"
+    MANAGER = "the HTTP connection manager of a listener"
     PROXY = "the filter that passes a connection's bytes on"
+    ROUTE = "every route to the service"
+    ACTION = "the action of every route to the service"
+    IDEMPOTENT_ACTION = "the action of routes for methods that are safe to repeat"
+    WEBSOCKET_ACTION = "the action of the route for WebSockets"
+    CLUSTER = "the cluster of the service"
+    UPSTREAM = "the HTTP options of the cluster's connections"
+
+
+CLUSTER_SCOPES = frozenset({Scope.CLUSTER, Scope.UPSTREAM})
+"""What is part of a cluster, so that whoever changes it has a cluster of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Mark of a policy's field: which messages it changes, and what it needs of the protocol."""
+
+    scopes: frozenset[Scope]
+    needs: Capability | None
+
+    def __init__(self, *scopes: Scope, needs: Capability | None = None) -> None:
+        object.__setattr__(self, "scopes", frozenset(scopes))
+        object.__setattr__(self, "needs", needs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +97,14 @@ class PolicyProblem:
     is_fine_in_defaults: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PolicySpec:
     """One policy as specs see it.
 
     ``defaults`` is a complete value; what users write is merged over it field by field.
-    ``needs`` holds for the whole policy, ``field_needs`` for single fields of it.
-    ``scopes`` says for each field which messages it changes; a caller that overrides a field
-    gets its own copy of those messages and shares the rest.
+    ``needs`` holds for the whole policy; each field's mark `In` says what that field needs and
+    changes.  A caller that overrides a field gets its own copy of the messages that it changes
+    and shares the rest.  A policy of the called ``side`` is none of a caller's business.
     ``check`` judges a merged value where single fields cannot be judged alone.
     """
 
@@ -80,7 +112,20 @@ class PolicySpec:
     summary: str
     model: type[SpecModel]
     defaults: SpecModel
-    scopes: Mapping[str, frozenset[Scope]]
+    side: Side = Side.CALLER
     needs: frozenset[Capability] = frozenset()
-    field_needs: Mapping[str, Capability] = field(default_factory=dict)
     check: Callable[[Any, frozenset[Capability]], PolicyProblem | None] = _nothing_wrong
+
+    @cached_property
+    def scopes(self) -> Mapping[str, frozenset[Scope]]:
+        """For each field the messages that it changes."""
+        return {name: mark.scopes for name, mark in self._marks()}
+
+    @cached_property
+    def field_needs(self) -> Mapping[str, Capability]:
+        """For some fields what the protocol must offer."""
+        return {name: mark.needs for name, mark in self._marks() if mark.needs is not None}
+
+    def _marks(self) -> Iterator[tuple[str, In]]:
+        for name, info in self.model.model_fields.items():
+            yield from ((name, mark) for mark in info.metadata if isinstance(mark, In))

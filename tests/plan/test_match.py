@@ -9,7 +9,7 @@ import pytest
 from meshc.pipeline import BuildOptions, build
 from meshc.plan.match import Layer, bind_policies, layer_origin, overridden_scopes, policy_layers
 from meshc.spec.policies import POLICY_SPECS
-from meshc.spec.slices import Scope
+from meshc.spec.slices import Scope, Side
 from tests.model.reading import calls, good, host, linked, service, write
 from tests.plan.calling import app_and_call, mesh_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from meshc.model.mesh import Mesh, Upstream
 
-CLUSTER, ROUTE, PROXY = Scope.CLUSTER, Scope.ROUTE, Scope.PROXY
+CLUSTER, ACTION, PROXY = Scope.CLUSTER, Scope.ACTION, Scope.PROXY
 
 
 def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
@@ -30,7 +30,7 @@ def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
             for name, value in binding.value
             if value is not None
         }
-        for binding in bind_policies(mesh, app, call.overrides)
+        for binding in bind_policies(mesh, app, call.overrides, Side.CALLER)
     }
 
 
@@ -57,7 +57,9 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
 def test_policies_are_bound_in_the_order_of_the_registry(tmp_path: Path) -> None:
     mesh = mesh_of(tmp_path)
 
-    keys = [binding.key for binding in bind_policies(mesh, app_and_call(mesh)[0], None)]
+    keys = [
+        binding.key for binding in bind_policies(mesh, app_and_call(mesh)[0], None, Side.CALLER)
+    ]
 
     assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing"]
 
@@ -115,7 +117,7 @@ def test_other_callers_do_not_see_an_override(tmp_path: Path) -> None:
     mesh = mesh_of(tmp_path, caller="  timeouts: {request: 3s}\n")
     app, _ = app_and_call(mesh)
 
-    shared = {binding.key: binding.value for binding in bind_policies(mesh, app, None)}
+    shared = {binding.key: binding.value for binding in bind_policies(mesh, app, None, Side.CALLER)}
 
     assert str(shared["timeouts"].request) == "15s"  # type: ignore[attr-defined]
 
@@ -150,7 +152,7 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
     mesh = good(tmp_path, texts)
 
     db = {str(name): found for name, found in mesh.services.items()}["db"]
-    values = {binding.key: binding.value for binding in bind_policies(mesh, db, None)}
+    values = {binding.key: binding.value for binding in bind_policies(mesh, db, None, Side.CALLER)}
     assert set(values) == {"timeouts", "circuitBreakers", "loadBalancing"}
     assert values["timeouts"].model_dump()["request"] is None
     assert values["circuitBreakers"].model_dump()["max_retries"] is None
@@ -253,18 +255,18 @@ def test_a_mesh_without_settings_has_no_place_for_them(tmp_path: Path) -> None:
         ("HTTP", "", frozenset()),
         ("HTTP", "  timeouts: {}\n", frozenset()),
         ("HTTP", "  timeouts: {connect: 1s}\n", frozenset({CLUSTER})),
-        ("HTTP", "  timeouts: {request: 1s}\n", frozenset({ROUTE})),
-        ("HTTP", "  timeouts: {idle: 1s}\n", frozenset({ROUTE, PROXY})),
-        ("HTTP", "  retries: {attempts: 0}\n", frozenset({ROUTE})),
+        ("HTTP", "  timeouts: {request: 1s}\n", frozenset({ACTION})),
+        ("HTTP", "  timeouts: {idle: 1s}\n", frozenset({ACTION, PROXY})),
+        ("HTTP", "  retries: {attempts: 0}\n", frozenset({ACTION})),
         ("HTTP", "  circuitBreakers: {maxRetries: 1}\n", frozenset({CLUSTER})),
-        ("HTTP", "  loadBalancing: {policy: random}\n", frozenset({CLUSTER, ROUTE, PROXY})),
+        ("HTTP", "  loadBalancing: {policy: random}\n", frozenset({CLUSTER, ACTION, PROXY})),
         ("HTTP", "  loadBalancing: {choiceCount: 5}\n", frozenset({CLUSTER})),
         (
             "HTTP",
             "  timeouts: {connect: 1s}\n  retries: {attempts: 0}\n",
-            frozenset({CLUSTER, ROUTE}),
+            frozenset({CLUSTER, ACTION}),
         ),
-        ("TCP", "  timeouts: {idle: 1s}\n", frozenset({ROUTE, PROXY})),
+        ("TCP", "  timeouts: {idle: 1s}\n", frozenset({ACTION, PROXY})),
         ("TCP", "  circuitBreakers: {maxConnections: 1}\n", frozenset({CLUSTER})),
     ],
 )

@@ -9,7 +9,7 @@ from meshc.spec.slices import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshc.compile.interfaces import Edit
+    from meshc.compile.interfaces import Edit, Site
     from meshc.compile.resources import Message
     from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
 
@@ -19,7 +19,7 @@ _RETRY_BUDGET_PERCENT = 20.0
 _RETRIES_AT_LEAST = 3
 
 
-def _cluster(value: CircuitBreakersSpec, cluster: Message) -> None:
+def _cluster(value: CircuitBreakersSpec, cluster: Message, _site: Site) -> None:
     thresholds: Message = {"track_remaining": True}  # shows in metrics how near the limit is
     if value.max_connections is not None:
         thresholds["max_connections"] = value.max_connections

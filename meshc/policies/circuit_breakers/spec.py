@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StrictInt
 
 from meshc.spec.fields import SpecModel
-from meshc.spec.slices import Capability, PolicySpec, Scope
+from meshc.spec.slices import Capability, In, PolicySpec, Scope
 
 _LARGEST = 4_294_967_295
 Limit = Annotated[StrictInt, Field(ge=1, le=_LARGEST)]
@@ -16,22 +16,27 @@ Limit = Annotated[StrictInt, Field(ge=1, le=_LARGEST)]
 class CircuitBreakersSpec(SpecModel):
     """How much one calling Envoy sends to a service at once; what is above fails at once."""
 
-    max_connections: Limit | None = Field(
+    max_connections: Annotated[Limit | None, In(Scope.CLUSTER)] = Field(
         default=None,
         alias="maxConnections",
         description="Connections to all hosts together. Default: 1024.",
     )
-    max_pending_requests: Limit | None = Field(
+    max_pending_requests: Annotated[
+        Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)
+    ] = Field(
         default=None,
         alias="maxPendingRequests",
         description="Requests that wait for a connection. Default: 1024.",
     )
-    max_requests: Limit | None = Field(
+    max_requests: Annotated[Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)] = Field(
         default=None,
         alias="maxRequests",
         description="Requests under way. Default: 1024.",
     )
-    max_retries: Annotated[StrictInt, Field(ge=0, le=_LARGEST)] | None = Field(
+    max_retries: Annotated[
+        Annotated[StrictInt, Field(ge=0, le=_LARGEST)] | None,
+        In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES),
+    ] = Field(
         default=None,
         alias="maxRetries",
         description="Retries under way. Default: a fifth of the requests under way, "
@@ -46,15 +51,4 @@ SPEC = PolicySpec(
     defaults=CircuitBreakersSpec(
         max_connections=1_024, max_pending_requests=1_024, max_requests=1_024
     ),
-    scopes={
-        "max_connections": frozenset({Scope.CLUSTER}),
-        "max_pending_requests": frozenset({Scope.CLUSTER}),
-        "max_requests": frozenset({Scope.CLUSTER}),
-        "max_retries": frozenset({Scope.CLUSTER}),
-    },
-    field_needs={
-        "max_pending_requests": Capability.HTTP_ROUTES,
-        "max_requests": Capability.HTTP_ROUTES,
-        "max_retries": Capability.HTTP_ROUTES,
-    },
 )

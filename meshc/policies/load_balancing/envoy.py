@@ -10,7 +10,7 @@ from meshc.spec.slices import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshc.compile.interfaces import Edit
+    from meshc.compile.interfaces import Edit, Site
     from meshc.compile.resources import Message
     from meshc.policies.load_balancing.spec import LoadBalancingSpec
 
@@ -23,7 +23,7 @@ _ENVOY_NAMES = {
 }
 
 
-def _cluster(value: LoadBalancingSpec, cluster: Message) -> None:
+def _cluster(value: LoadBalancingSpec, cluster: Message, _site: Site) -> None:
     if value.policy is None:  # the merged value always has one
         raise AssertionError(value)
     cluster["lb_policy"] = _ENVOY_NAMES[value.policy]
@@ -35,7 +35,7 @@ def _cluster(value: LoadBalancingSpec, cluster: Message) -> None:
         cluster["maglev_lb_config"] = {"table_size": value.table_size}
 
 
-def _route(value: LoadBalancingSpec, action: Message) -> None:
+def _route(value: LoadBalancingSpec, action: Message, _site: Site) -> None:
     hash_on = value.hash_on
     if value.policy not in HASHING or hash_on is None:
         return
@@ -48,9 +48,9 @@ def _route(value: LoadBalancingSpec, action: Message) -> None:
     action["hash_policy"] = [policy]
 
 
-def _proxy(value: LoadBalancingSpec, proxy: Message) -> None:
+def _proxy(value: LoadBalancingSpec, proxy: Message, _site: Site) -> None:
     if value.policy in HASHING:
         proxy["hash_policy"] = [{"source_ip": {}}]
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ROUTE: _route, Scope.PROXY: _proxy}
+EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ACTION: _route, Scope.PROXY: _proxy}

@@ -8,7 +8,7 @@ from pydantic import Field, StrictInt, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from meshc.spec.fields import SpecModel
-from meshc.spec.slices import Capability, PolicyProblem, PolicySpec, Scope
+from meshc.spec.slices import Capability, In, PolicyProblem, PolicySpec, Scope
 
 HASHING = frozenset({"ringHash", "maglev"})
 
@@ -46,23 +46,28 @@ class HashOnSpec(SpecModel):
 class LoadBalancingSpec(SpecModel):
     """Which host gets the next request."""
 
-    policy: Literal["roundRobin", "leastRequest", "random", "ringHash", "maglev"] | None = Field(
-        default=None, description="How the next host is chosen. Default: roundRobin."
-    )
-    hash_on: HashOnSpec | None = Field(
+    policy: Annotated[
+        Literal["roundRobin", "leastRequest", "random", "ringHash", "maglev"] | None,
+        In(Scope.CLUSTER, Scope.ACTION, Scope.PROXY),
+    ] = Field(default=None, description="How the next host is chosen. Default: roundRobin.")
+    hash_on: Annotated[HashOnSpec | None, In(Scope.ACTION, Scope.PROXY)] = Field(
         default=None, alias="hashOn", description="For ringHash and maglev: what is hashed."
     )
-    choice_count: Annotated[StrictInt, Field(ge=2, le=100)] | None = Field(
-        default=None,
-        alias="choiceCount",
-        description="For leastRequest: hosts drawn, of which the least busy wins. Default: 2.",
+    choice_count: Annotated[Annotated[StrictInt, Field(ge=2, le=100)] | None, In(Scope.CLUSTER)] = (
+        Field(
+            default=None,
+            alias="choiceCount",
+            description="For leastRequest: hosts drawn, of which the least busy wins. Default: 2.",
+        )
     )
-    minimum_ring_size: Annotated[StrictInt, Field(ge=1, le=8_388_608)] | None = Field(
+    minimum_ring_size: Annotated[
+        Annotated[StrictInt, Field(ge=1, le=8_388_608)] | None, In(Scope.CLUSTER)
+    ] = Field(
         default=None,
         alias="minimumRingSize",
         description="For ringHash: entries of the ring at least. Default: 1024.",
     )
-    table_size: (
+    table_size: Annotated[
         Literal[
             251,
             509,
@@ -77,8 +82,9 @@ class LoadBalancingSpec(SpecModel):
             524_287,
             2_097_143,
         ]
-        | None
-    ) = Field(
+        | None,
+        In(Scope.CLUSTER),
+    ] = Field(
         default=None,
         alias="tableSize",
         description="For maglev: entries of the table, a prime. Default: 65537.",
@@ -112,12 +118,5 @@ SPEC = PolicySpec(
     summary="which host of a service gets the next request or connection",
     model=LoadBalancingSpec,
     defaults=LoadBalancingSpec(policy="roundRobin"),
-    scopes={
-        "policy": frozenset({Scope.CLUSTER, Scope.ROUTE, Scope.PROXY}),
-        "hash_on": frozenset({Scope.ROUTE, Scope.PROXY}),
-        "choice_count": frozenset({Scope.CLUSTER}),
-        "minimum_ring_size": frozenset({Scope.CLUSTER}),
-        "table_size": frozenset({Scope.CLUSTER}),
-    },
     check=_check,
 )

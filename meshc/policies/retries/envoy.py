@@ -10,7 +10,7 @@ from meshc.spec.slices import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshc.compile.interfaces import Edit
+    from meshc.compile.interfaces import Edit, Site
     from meshc.compile.resources import Message
     from meshc.policies.retries.spec import RetriesSpec
 
@@ -22,7 +22,7 @@ _HOST_ATTEMPTS = 3
 _BACKOFF_CEILING = 10
 
 
-def _route(value: RetriesSpec, action: Message) -> None:
+def _route(value: RetriesSpec, action: Message, _site: Site) -> None:
     if not value.attempts:
         return
     conditions = list(value.on or ())
@@ -51,4 +51,4 @@ def _route(value: RetriesSpec, action: Message) -> None:
     action["retry_policy"] = policy
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.ROUTE: _route}
+EDITS: Mapping[Scope, Edit] = {Scope.ACTION: _route}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from meshc.spec.fields import Duration, SpecModel, at_least
-from meshc.spec.slices import Capability, PolicySpec, Scope
+from meshc.spec.slices import Capability, In, PolicySpec, Scope
 
 RetryCondition = Literal[
     "5xx",
@@ -29,30 +29,35 @@ RetryCondition = Literal[
 class RetriesSpec(SpecModel):
     """When a failed request is sent again, and how often."""
 
-    attempts: Annotated[StrictInt, Field(ge=0, le=10)] | None = Field(
+    attempts: Annotated[Annotated[StrictInt, Field(ge=0, le=10)] | None, In(Scope.ACTION)] = Field(
         default=None,
         description="Retries after the first try, each on another host if there is one. "
         "0 switches retries off. Default: 2.",
     )
-    on: Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None = Field(
+    on: Annotated[
+        Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None, In(Scope.ACTION)
+    ] = Field(
         default=None,
         description="Envoy's names of the failures that are retried. Default: connect-failure, "
         "refused-stream, reset-before-request, which never reached the application.",
     )
-    status_codes: (
+    status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=200, le=599)], ...], Field(min_length=1)]
-        | None
-    ) = Field(
+        | None,
+        In(Scope.ACTION),
+    ] = Field(
         default=None,
         alias="statusCodes",
         description="HTTP status codes that are retried as well.",
     )
-    per_try_timeout: Annotated[Duration, at_least("1ms")] | None = Field(
-        default=None,
-        alias="perTryTimeout",
-        description="Longest time of one try. Default: the request timeout.",
+    per_try_timeout: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.ACTION)] = (
+        Field(
+            default=None,
+            alias="perTryTimeout",
+            description="Longest time of one try. Default: the request timeout.",
+        )
     )
-    backoff: Annotated[Duration, at_least("1ms")] | None = Field(
+    backoff: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.ACTION)] = Field(
         default=None,
         description="Mean pause before the first retry; it doubles with each one, up to ten "
         "times as much, with jitter. Default: 25ms.",
@@ -70,12 +75,5 @@ SPEC = PolicySpec(
         on=("connect-failure", "refused-stream", "reset-before-request"),
         backoff=Duration(25),
     ),
-    scopes={
-        "attempts": frozenset({Scope.ROUTE}),
-        "on": frozenset({Scope.ROUTE}),
-        "status_codes": frozenset({Scope.ROUTE}),
-        "per_try_timeout": frozenset({Scope.ROUTE}),
-        "backoff": frozenset({Scope.ROUTE}),
-    },
     needs=frozenset({Capability.HTTP_ROUTES}),
 )

@@ -9,17 +9,17 @@ from meshc.spec.slices import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshc.compile.interfaces import Edit
+    from meshc.compile.interfaces import Edit, Site
     from meshc.compile.resources import Message
     from meshc.policies.timeouts.spec import TimeoutsSpec
 
 
-def _cluster(value: TimeoutsSpec, cluster: Message) -> None:
+def _cluster(value: TimeoutsSpec, cluster: Message, _site: Site) -> None:
     if value.connect is not None:
         cluster["connect_timeout"] = value.connect.envoy
 
 
-def _route(value: TimeoutsSpec, action: Message) -> None:
+def _route(value: TimeoutsSpec, action: Message, _site: Site) -> None:
     # Both are always written: unstated, Envoy ends requests after 15 s and nobody sees why.
     if value.request is not None:
         action["timeout"] = value.request.envoy
@@ -30,9 +30,9 @@ def _route(value: TimeoutsSpec, action: Message) -> None:
         action["idle_timeout"] = value.idle.envoy
 
 
-def _proxy(value: TimeoutsSpec, proxy: Message) -> None:
+def _proxy(value: TimeoutsSpec, proxy: Message, _site: Site) -> None:
     if value.idle is not None:
         proxy["idle_timeout"] = value.idle.envoy
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ROUTE: _route, Scope.PROXY: _proxy}
+EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ACTION: _route, Scope.PROXY: _proxy}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshc.compile import names
 from meshc.compile.access_log import access_log
+from meshc.compile.interfaces import Site
 from meshc.plan.types import Direction
 from meshc.spec.slices import Scope
 
@@ -39,7 +40,7 @@ class TcpCompiler:
         logs = access_log(chain, context)
         if logs:
             proxy["access_log"] = logs
-        context.apply(Scope.PROXY, chain.bindings, proxy)
+        context.apply(Scope.PROXY, chain.bindings, proxy, Site.of_chain(chain))
         return [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]
 
     def cluster_options(self, cluster: ClusterPlan) -> Message:  # noqa: ARG002, the seam's shape
