@@ -11,7 +11,7 @@ from meshc.compile.emit import emit_bootstrap
 from meshc.diagnostics import DiagnosticSink
 from meshc.diagnostics.errors import UnknownNameError
 from meshc.pipeline import ENVOY_SCHEMA, BuildResult, read_mesh
-from meshc.plan.match import Layer, layer_origin, policy_layers
+from meshc.plan.match import layer_origin, merged
 from meshc.plan.node import plan_node
 from meshc.plan.service import SharedPlans
 from meshc.plan.types import Direction
@@ -225,11 +225,8 @@ def _settings(mesh: Mesh, plan: ChainPlan | ClusterPlan, scope: Scope) -> tuple[
     for policy in POLICY_SPECS.values():
         if not policy.needs <= PROTOCOL_SPECS[service.protocol].provides:
             continue
-        last: dict[str, tuple[object, Layer]] = {}
         overrides = None if caller is None else caller.overrides
-        for layer, values in policy_layers(policy, mesh, service, overrides):
-            last.update({name: (value, layer) for name, value in values.items()})
-        for name, (value, layer) in sorted(last.items()):
+        for name, (value, layer) in sorted(merged(policy, mesh, service, overrides).items()):
             if scope in policy.scopes[name] and value is not None:
                 alias = policy.model.model_fields[name].alias or name
                 place = layer_origin(layer, mesh, service, caller)

@@ -89,6 +89,9 @@ cluster inbound/front: the application of front at 127.0.0.1:9000
   from front.yaml:3:3
 cluster outbound/app@front: the hosts of app, for front
   from front.yaml:7:3
+  retries.budget = 20: default of meshc
+  retries.on = connect-failure, refused-stream, reset-before-request: default of meshc
+  retries.statusCodes = 503, 504: the caller's dependency (front.yaml:9:13)
   circuitBreakers.maxConnections = 1024: default of meshc
   circuitBreakers.maxPendingRequests = 1024: default of meshc
   circuitBreakers.maxRequests = 7: the caller's dependency (front.yaml:11:5)

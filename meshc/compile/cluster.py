@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from meshc.plan.types import ClusterPlan, EndpointsPlan
 
 
+NO_LIMIT = 4_294_967_295
+"""The largest number that a threshold of Envoy's circuit breakers can be."""
+
+
 def cluster_resource(plan: ClusterPlan, context: CompileContext) -> Resource:
     """Return the `Cluster` of a plan."""
     name = names.cluster_name(plan)

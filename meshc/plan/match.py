@@ -46,13 +46,27 @@ def bind_policies(
     bound: list[PolicyBinding] = []
     for policy in POLICY_SPECS.values():
         if policy.side is side and policy.needs <= protocol.provides:
-            values: dict[str, object] = {}
-            for _, given in policy_layers(policy, mesh, service, overrides):
-                values.update(given)
+            values = {
+                name: value for name, (value, _) in merged(policy, mesh, service, overrides).items()
+            }
             bound.append(
                 PolicyBinding(key=policy.key, value=policy.model.model_construct(None, **values))
             )
     return tuple(bound)
+
+
+def merged(
+    policy: PolicySpec, mesh: Mesh, service: Service, overrides: PoliciesSpec | None
+) -> dict[str, tuple[object, Layer]]:
+    """Return the value that holds for each field of a policy, and who had the last word."""
+    found: dict[str, tuple[object, Layer]] = {}
+    for layer, given in policy_layers(policy, mesh, service, overrides):
+        found.update({name: (value, layer) for name, value in given.items()})
+    values = {name: value for name, (value, _) in found.items()}
+    for name, value in policy.derive(policy.model.model_construct(None, **values)).items():
+        if values.get(name) is None:
+            found[name] = (value, Layer.BUILT_IN)
+    return found
 
 
 def policy_layers(
@@ -168,16 +182,16 @@ def _check_values(
     for policy in POLICY_SPECS.values():
         if not policy.needs <= provides or all(_written(policy, by) is None for by in written_by):
             continue
-        values: dict[str, object] = {}
-        said: dict[str, Layer] = {}
         overrides = None if caller is None else caller.overrides
-        for layer, given in policy_layers(policy, mesh, service, overrides):
-            values.update(given)
-            said.update(dict.fromkeys(given, layer))
+        found = merged(policy, mesh, service, overrides)
+        values = {name: value for name, (value, _) in found.items()}
         problem = policy.check(policy.model.model_construct(None, **values), provides)
-        if problem is None or (problem.is_fine_in_defaults and said[problem.field] is Layer.MESH):
+        if problem is None:
             continue
-        place = layer_origin(said[problem.field], mesh, service, caller)
+        _, layer = found[problem.field]
+        if problem.is_fine_in_defaults and layer is Layer.MESH:
+            continue
+        place = layer_origin(layer, mesh, service, caller)
         alias = policy.model.model_fields[problem.field].alias or problem.field
         sink.report(
             problem.code,

@@ -78,6 +78,11 @@ class ProtocolSpec:
         return Capability.HTTP_ROUTES in self.provides
 
 
+def _nothing_follows(_value: Any) -> Mapping[str, object]:
+    """Leave every field as it is."""
+    return {}
+
+
 def _nothing_wrong(_value: Any, _provided: frozenset[Capability]) -> None:
     """Find every combination of fields fine."""
 
@@ -105,7 +110,8 @@ class PolicySpec:
     ``needs`` holds for the whole policy; each field's mark `In` says what that field needs and
     changes.  A caller that overrides a field gets its own copy of the messages that it changes
     and shares the rest.  A policy of the called ``side`` is none of a caller's business.
-    ``check`` judges a merged value where single fields cannot be judged alone.
+    ``derive`` gives, for a merged value, those fields that follow from others where nobody has
+    set them; ``check`` judges a merged value where single fields cannot be judged alone.
     """
 
     key: str
@@ -114,6 +120,7 @@ class PolicySpec:
     defaults: SpecModel
     side: Side = Side.CALLER
     needs: frozenset[Capability] = frozenset()
+    derive: Callable[[Any], Mapping[str, object]] = _nothing_follows
     check: Callable[[Any, frozenset[Capability]], PolicyProblem | None] = _nothing_wrong
 
     @cached_property

@@ -43,7 +43,8 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
         "retries": {
             "attempts": 2,
             "on": ("connect-failure", "refused-stream", "reset-before-request"),
-            "backoff": "25ms",
+            "backoff": "1ms",
+            "budget": "none",
         },
         "circuitBreakers": {
             "max_connections": 1_024,
@@ -98,7 +99,12 @@ def test_layers_are_merged_field_by_field(tmp_path: Path) -> None:
         caller="  retries: {backoff: 5ms}\n",
     )
 
-    assert bound(mesh)["retries"] == {"attempts": 1, "on": ("5xx",), "backoff": "5ms"}
+    assert bound(mesh)["retries"] == {
+        "attempts": 1,
+        "on": ("5xx",),
+        "backoff": "5ms",
+        "budget": 20,
+    }
 
 
 def test_the_protocol_stands_between_meshc_and_the_mesh(tmp_path: Path) -> None:

@@ -149,7 +149,6 @@ def test_policies_have_these_defaults() -> None:
         "retries": RetriesSpec(
             attempts=2,
             on=("connect-failure", "refused-stream", "reset-before-request"),
-            backoff=Duration(25),
         ),
         "circuitBreakers": CircuitBreakersSpec(
             max_connections=1_024, max_pending_requests=1_024, max_requests=1_024

@@ -39,8 +39,7 @@ class CircuitBreakersSpec(SpecModel):
     ] = Field(
         default=None,
         alias="maxRetries",
-        description="Retries under way. Default: a fifth of the requests under way, "
-        "and at least 3.",
+        description="Retries under way; holds instead of retries.budget. Default: that.",
     )
 
 

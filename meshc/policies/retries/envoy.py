@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshc.compile.cluster import NO_LIMIT
 from meshc.spec.fields import Duration
 from meshc.spec.slices import Scope
 
@@ -20,9 +21,11 @@ _PREVIOUS_HOSTS = (
 # How often another host is drawn before a retry goes to one that was tried already.
 _HOST_ATTEMPTS = 3
 _BACKOFF_CEILING = 10
+# Below that a budget refuses retries of a service that has next to no traffic.
+_RETRIES_AT_LEAST = 3
 
 
-def _route(value: RetriesSpec, action: Message, _site: Site) -> None:
+def _action(value: RetriesSpec, action: Message, _site: Site) -> None:
     if not value.attempts:
         return
     conditions = list(value.on or ())
@@ -51,4 +54,18 @@ def _route(value: RetriesSpec, action: Message, _site: Site) -> None:
     action["retry_policy"] = policy
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.ACTION: _route}
+def _cluster(value: RetriesSpec, cluster: Message, _site: Site) -> None:
+    # One of both is always written: unstated, Envoy refuses the fourth retry under way.
+    if value.budget == "none":
+        limit: Message = {"max_retries": NO_LIMIT}
+    else:
+        limit = {
+            "retry_budget": {
+                "budget_percent": {"value": float(value.budget or 0)},
+                "min_retry_concurrency": _RETRIES_AT_LEAST,
+            }
+        }
+    cluster["circuit_breakers"] = {"thresholds": [limit]}
+
+
+EDITS: Mapping[Scope, Edit] = {Scope.ACTION: _action, Scope.CLUSTER: _cluster}

@@ -25,17 +25,30 @@ RetryCondition = Literal[
     "unavailable",
 ]
 
+HARMLESS = frozenset({"connect-failure", "refused-stream", "reset-before-request"})
+"""Failures before a request reaches the application: repeating it is safe for every method, and
+cannot multiply the application's load."""
+
+_BACKOFF_BETWEEN_HOSTS = Duration(1)
+"""The shortest that Envoy has; the next try goes to another host, which nothing has slowed down."""
+_BACKOFF = Duration(25)
+_BUDGET_PERCENT = 20
+
 
 class RetriesSpec(SpecModel):
     """When a failed request is sent again, and how often."""
 
-    attempts: Annotated[Annotated[StrictInt, Field(ge=0, le=10)] | None, In(Scope.ACTION)] = Field(
+    attempts: Annotated[
+        Annotated[StrictInt, Field(ge=0, le=10)] | None,
+        In(Scope.ACTION),
+    ] = Field(
         default=None,
         description="Retries after the first try, each on another host if there is one. "
         "0 switches retries off. Default: 2.",
     )
     on: Annotated[
-        Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None, In(Scope.ACTION)
+        Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None,
+        In(Scope.ACTION, Scope.CLUSTER),
     ] = Field(
         default=None,
         description="Envoy's names of the failures that are retried. Default: connect-failure, "
@@ -44,36 +57,56 @@ class RetriesSpec(SpecModel):
     status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=200, le=599)], ...], Field(min_length=1)]
         | None,
-        In(Scope.ACTION),
+        In(Scope.ACTION, Scope.CLUSTER),
     ] = Field(
         default=None,
         alias="statusCodes",
         description="HTTP status codes that are retried as well.",
     )
-    per_try_timeout: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.ACTION)] = (
-        Field(
-            default=None,
-            alias="perTryTimeout",
-            description="Longest time of one try. Default: the request timeout.",
-        )
-    )
-    backoff: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.ACTION)] = Field(
+    per_try_timeout: Annotated[
+        Annotated[Duration, at_least("1ms")] | None,
+        In(Scope.ACTION),
+    ] = Field(
         default=None,
-        description="Mean pause before the first retry; it doubles with each one, up to ten "
-        "times as much, with jitter. Default: 25ms.",
+        alias="perTryTimeout",
+        description="Longest time of one try. Default: the request timeout.",
     )
+    backoff: Annotated[
+        Annotated[Duration, at_least("1ms")] | None,
+        In(Scope.ACTION),
+    ] = Field(
+        default=None,
+        description="Longest pause before the first retry; it doubles with each one, up to ten "
+        "times as much, with jitter. Default: 1ms, so that another host is tried at once; 25ms "
+        "where failures are retried that may have reached the application.",
+    )
+    budget: Annotated[
+        Annotated[StrictInt, Field(ge=1, le=100)] | Literal["none"] | None,
+        In(Scope.CLUSTER),
+    ] = Field(
+        default=None,
+        description="How many percent of the requests under way may be retries, and never fewer "
+        "than 3; none: any number. Default: none; 20 where failures are retried that may have "
+        "reached the application, so that retries cannot multiply its load.",
+    )
+
+
+def _derive(value: RetriesSpec) -> dict[str, object]:
+    """Return pause and budget: what never reached an application needs neither."""
+    if value.on is None:  # no requests that could be retried one by one
+        return {}
+    if HARMLESS.issuperset(value.on) and not value.status_codes:
+        return {"backoff": _BACKOFF_BETWEEN_HOSTS, "budget": "none"}
+    return {"backoff": _BACKOFF, "budget": _BUDGET_PERCENT}
 
 
 SPEC = PolicySpec(
     key="retries",
     summary="which failed requests are sent again, how often, on another host",
     model=RetriesSpec,
-    # These three failures happen before the request reaches the application, so repeating it
-    # is safe for every method.
     defaults=RetriesSpec(
-        attempts=2,
-        on=("connect-failure", "refused-stream", "reset-before-request"),
-        backoff=Duration(25),
+        attempts=2, on=("connect-failure", "refused-stream", "reset-before-request")
     ),
+    derive=_derive,
     needs=frozenset({Capability.HTTP_ROUTES}),
 )

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from tests.slices import compiled
 
-_BUDGET = {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3}
-
 
 def test_the_limits_are_stated_even_if_nobody_set_one() -> None:
     assert compiled().cluster()["circuit_breakers"] == {
@@ -12,7 +10,7 @@ def test_the_limits_are_stated_even_if_nobody_set_one() -> None:
                 "max_connections": 1024,
                 "max_pending_requests": 1024,
                 "max_requests": 1024,
-                "retry_budget": _BUDGET,
+                "max_retries": 4294967295,
                 "track_remaining": True,
             }
         ]
@@ -32,6 +30,14 @@ def test_every_field_reaches_envoy() -> None:
             }
         ]
     }
+
+
+def test_a_limit_of_retries_holds_instead_of_the_budget() -> None:
+    result = compiled("retries: {on: [5xx]}\ncircuitBreakers: {maxRetries: 9}")
+
+    (thresholds,) = result.cluster()["circuit_breakers"]["thresholds"]
+    assert thresholds["max_retries"] == 9
+    assert "retry_budget" not in thresholds
 
 
 def test_a_caller_with_limits_of_its_own_has_a_cluster_and_routes_of_its_own() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.slices import compiled
 
 _OTHER_HOSTS = [
@@ -13,11 +15,15 @@ _OTHER_HOSTS = [
 ]
 
 
+def _budget(percent: float) -> dict[str, object]:
+    return {"budget_percent": {"value": percent}, "min_retry_concurrency": 3}
+
+
 def test_only_what_never_reached_the_application_is_retried_by_default() -> None:
     assert compiled().route()["retry_policy"] == {
         "num_retries": 2,
         "retry_on": "connect-failure,refused-stream,reset-before-request",
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.01s"},
         "retry_host_predicate": _OTHER_HOSTS,
         "host_selection_retry_max_attempts": 3,
     }
@@ -38,6 +44,43 @@ def test_every_field_reaches_envoy() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [
+        ("{}", {"max_retries": 4294967295}),
+        ("{on: [connect-failure, refused-stream]}", {"max_retries": 4294967295}),
+        ("{on: [connect-failure, 5xx]}", {"retry_budget": _budget(20.0)}),
+        ("{statusCodes: [503]}", {"retry_budget": _budget(20.0)}),
+        ("{budget: 35}", {"retry_budget": _budget(35.0)}),
+        ("{statusCodes: [503], budget: none}", {"max_retries": 4294967295}),
+    ],
+)
+def test_a_budget_stands_only_before_retries_that_may_multiply_load(
+    said: str, limit: dict[str, object]
+) -> None:
+    (thresholds,) = compiled(f"retries: {said}").cluster()["circuit_breakers"]["thresholds"]
+
+    found = {key: value for key, value in thresholds.items() if "retr" in key}
+    assert found == limit
+
+
+def test_failures_that_may_have_reached_the_application_are_retried_after_a_pause() -> None:
+    route = compiled("retries: {on: [5xx]}").route()
+
+    assert route["retry_policy"]["retry_back_off"] == {
+        "base_interval": "0.025s",
+        "max_interval": "0.25s",
+    }
+
+
+def test_a_caller_that_retries_more_has_a_budget_of_its_own() -> None:
+    result = compiled(dependency="retries: {statusCodes: [503]}")
+
+    (own,) = result.cluster("outbound/api@web")["circuit_breakers"]["thresholds"]
+    assert own["retry_budget"] == _budget(20.0)
+    assert result.route("rds-outbound@web.json")["cluster"] == "outbound/api@web"
+
+
 def test_no_attempts_switch_retries_off() -> None:
     assert "retry_policy" not in compiled("retries: {attempts: 0}").route()
 
@@ -48,7 +91,7 @@ def test_a_caller_keeps_what_it_does_not_override() -> None:
     policy = result.route("rds-outbound@web.json")["retry_policy"]
     assert policy["num_retries"] == 5
     assert policy["retry_back_off"]["base_interval"] == "0.05s"
-    assert result.route()["retry_policy"]["retry_back_off"]["base_interval"] == "0.025s"
+    assert result.route()["retry_policy"]["retry_back_off"]["base_interval"] == "0.001s"
 
 
 def test_the_inbound_side_never_retries() -> None:
