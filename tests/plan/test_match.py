@@ -41,7 +41,7 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
     assert bound(mesh_of(tmp_path)) == {
         "timeouts": {"request": "15s", "idle": "300s"},
         "retries": {
-            "attempts": 2,
+            "attempts": 4,
             "on": ("connect-failure", "refused-stream", "reset-before-request"),
             "backoff": "1ms",
             "budget": "none",

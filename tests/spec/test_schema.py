@@ -147,7 +147,7 @@ def test_policies_have_these_defaults() -> None:
     assert {key: spec.defaults for key, spec in POLICY_SPECS.items()} == {
         "timeouts": TimeoutsSpec(request=Duration(15_000), idle=POLICY_DEFAULT_IDLE),
         "retries": RetriesSpec(
-            attempts=2,
+            attempts=4,
             on=("connect-failure", "refused-stream", "reset-before-request"),
         ),
         "circuitBreakers": CircuitBreakersSpec(

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 _PREVIOUS_HOSTS = (
     "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 )
-# How often another host is drawn before a retry goes to one that was tried already.
-_HOST_ATTEMPTS = 3
+# How often another host is drawn before a retry goes to one that was tried already.  A host of
+# weight 128 beside one of weight 1 is drawn 128 times in a row.
+_HOST_ATTEMPTS = 130
 _BACKOFF_CEILING = 10
 # Below that a budget refuses retries of a service that has next to no traffic.
 _RETRIES_AT_LEAST = 3

@@ -44,7 +44,7 @@ class RetriesSpec(SpecModel):
     ] = Field(
         default=None,
         description="Retries after the first try, each on another host if there is one. "
-        "0 switches retries off. Default: 2.",
+        "0 switches retries off. Default: 4.",
     )
     on: Annotated[
         Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None,
@@ -105,7 +105,7 @@ SPEC = PolicySpec(
     summary="which failed requests are sent again, how often, on another host",
     model=RetriesSpec,
     defaults=RetriesSpec(
-        attempts=2, on=("connect-failure", "refused-stream", "reset-before-request")
+        attempts=4, on=("connect-failure", "refused-stream", "reset-before-request")
     ),
     derive=_derive,
     needs=frozenset({Capability.HTTP_ROUTES}),

@@ -21,11 +21,11 @@ def _budget(percent: float) -> dict[str, object]:
 
 def test_only_what_never_reached_the_application_is_retried_by_default() -> None:
     assert compiled().route()["retry_policy"] == {
-        "num_retries": 2,
+        "num_retries": 4,
         "retry_on": "connect-failure,refused-stream,reset-before-request",
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.01s"},
         "retry_host_predicate": _OTHER_HOSTS,
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": 130,
     }
 
 
@@ -40,7 +40,7 @@ def test_every_field_reaches_envoy() -> None:
         "per_try_timeout": "0.7s",
         "retry_back_off": {"base_interval": "1s", "max_interval": "10s"},
         "retry_host_predicate": _OTHER_HOSTS,
-        "host_selection_retry_max_attempts": 3,
+        "host_selection_retry_max_attempts": 130,
     }
 
 
