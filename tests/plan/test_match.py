@@ -141,6 +141,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
 
     assert bound(mesh) == {
         "timeouts": {"connect": "2s", "idle": "60s"},
+        "retries": {"attempts": 4},
         "circuitBreakers": {"max_connections": 5},
         "loadBalancing": {"policy": "roundRobin"},
     }
@@ -151,7 +152,7 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
         "app.yaml": service(host("app1")),
         "db.yaml": service(host("db1", "10.0.0.9"), protocol="TCP"),
         "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", "db")),
-        "mesh.yaml": "defaults: {retries: {attempts: 5}, timeouts: {request: 2s}, "
+        "mesh.yaml": "defaults: {retries: {attempts: 5, backoff: 1s}, timeouts: {request: 2s}, "
         "circuitBreakers: {maxRetries: 1}}\n",
     }
 
@@ -159,8 +160,9 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
 
     db = {str(name): found for name, found in mesh.services.items()}["db"]
     values = {binding.key: binding.value for binding in bind_policies(mesh, db, None, Side.CALLER)}
-    assert set(values) == {"timeouts", "circuitBreakers", "loadBalancing"}
+    assert set(values) == {"timeouts", "retries", "circuitBreakers", "loadBalancing"}
     assert values["timeouts"].model_dump()["request"] is None
+    assert values["retries"].model_dump(exclude_none=True) == {"attempts": 5}
     assert values["circuitBreakers"].model_dump()["max_retries"] is None
 
 
@@ -263,13 +265,14 @@ def test_a_mesh_without_settings_has_no_place_for_them(tmp_path: Path) -> None:
         ("HTTP", "  timeouts: {connect: 1s}\n", frozenset({CLUSTER})),
         ("HTTP", "  timeouts: {request: 1s}\n", frozenset({ACTION})),
         ("HTTP", "  timeouts: {idle: 1s}\n", frozenset({ACTION, PROXY})),
-        ("HTTP", "  retries: {attempts: 0}\n", frozenset({ACTION})),
+        ("HTTP", "  retries: {attempts: 0}\n", frozenset({ACTION, PROXY})),
+        ("HTTP", "  retries: {on: [5xx]}\n", frozenset({CLUSTER, ACTION})),
         ("HTTP", "  circuitBreakers: {maxRetries: 1}\n", frozenset({CLUSTER})),
         ("HTTP", "  loadBalancing: {policy: random}\n", frozenset({CLUSTER, ACTION, PROXY})),
         ("HTTP", "  loadBalancing: {choiceCount: 5}\n", frozenset({CLUSTER})),
         (
             "HTTP",
-            "  timeouts: {connect: 1s}\n  retries: {attempts: 0}\n",
+            "  timeouts: {connect: 1s}\n  retries: {backoff: 5ms}\n",
             frozenset({CLUSTER, ACTION}),
         ),
         ("TCP", "  timeouts: {idle: 1s}\n", frozenset({ACTION, PROXY})),
@@ -285,7 +288,7 @@ def test_an_override_says_which_messages_the_caller_needs_for_itself(
 
 
 def test_an_override_that_the_protocol_has_no_use_for_changes_nothing(tmp_path: Path) -> None:
-    caller = "  retries: {attempts: 1}\n  timeouts: {request: 1s}\n"
+    caller = "  retries: {backoff: 1s}\n  timeouts: {request: 1s}\n"
     mesh, _ = linked(
         tmp_path,
         {

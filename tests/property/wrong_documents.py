@@ -261,17 +261,15 @@ def a_caller_has_a_policy_that_the_protocol_cannot_have(pick: Pick) -> list[Expe
 def _policy_for_requests(pick: Pick, file: str, target: Data, at: Path) -> list[Expected]:
     policy, field, value = pick.one(
         [
-            ("retries", None, {"attempts": 1}),
-            ("retries", None, {}),
+            ("retries", "backoff", "5ms"),
+            ("retries", "on", ["5xx"]),
+            ("retries", "budget", 5),
             ("timeouts", "request", "5s"),
             ("circuitBreakers", "maxRequests", 5),
             ("circuitBreakers", "maxPendingRequests", 5),
             ("circuitBreakers", "maxRetries", 5),
         ]
     )
-    if field is None:
-        target[policy] = value
-        return [Expected("MC501", file, (*at, policy), is_key=True)]
     target.setdefault(policy, {})[field] = value
     return [Expected("MC501", file, (*at, policy, field), is_key=True)]
 

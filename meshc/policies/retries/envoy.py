@@ -55,18 +55,30 @@ def _action(value: RetriesSpec, action: Message, _site: Site) -> None:
     action["retry_policy"] = policy
 
 
+def _proxy(value: RetriesSpec, proxy: Message, _site: Site) -> None:
+    # No byte has been passed on before a connection is there.
+    if value.attempts:
+        proxy["max_connect_attempts"] = 1 + value.attempts
+
+
 def _cluster(value: RetriesSpec, cluster: Message, _site: Site) -> None:
+    if value.budget is None:  # no requests that could be retried one by one
+        return
     # One of both is always written: unstated, Envoy refuses the fourth retry under way.
     if value.budget == "none":
         limit: Message = {"max_retries": NO_LIMIT}
     else:
         limit = {
             "retry_budget": {
-                "budget_percent": {"value": float(value.budget or 0)},
+                "budget_percent": {"value": float(value.budget)},
                 "min_retry_concurrency": _RETRIES_AT_LEAST,
             }
         }
     cluster["circuit_breakers"] = {"thresholds": [limit]}
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.ACTION: _action, Scope.CLUSTER: _cluster}
+EDITS: Mapping[Scope, Edit] = {
+    Scope.ACTION: _action,
+    Scope.PROXY: _proxy,
+    Scope.CLUSTER: _cluster,
+}

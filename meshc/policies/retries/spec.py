@@ -40,15 +40,15 @@ class RetriesSpec(SpecModel):
 
     attempts: Annotated[
         Annotated[StrictInt, Field(ge=0, le=10)] | None,
-        In(Scope.ACTION),
+        In(Scope.ACTION, Scope.PROXY),
     ] = Field(
         default=None,
-        description="Retries after the first try, each on another host if there is one. "
-        "0 switches retries off. Default: 4.",
+        description="Retries after the first try, each on another host if there is one; for TCP "
+        "connections that could not be opened. 0 switches retries off. Default: 4.",
     )
     on: Annotated[
         Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None,
-        In(Scope.ACTION, Scope.CLUSTER),
+        In(Scope.ACTION, Scope.CLUSTER, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,
         description="Envoy's names of the failures that are retried. Default: connect-failure, "
@@ -57,7 +57,7 @@ class RetriesSpec(SpecModel):
     status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=200, le=599)], ...], Field(min_length=1)]
         | None,
-        In(Scope.ACTION, Scope.CLUSTER),
+        In(Scope.ACTION, Scope.CLUSTER, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,
         alias="statusCodes",
@@ -65,7 +65,7 @@ class RetriesSpec(SpecModel):
     )
     per_try_timeout: Annotated[
         Annotated[Duration, at_least("1ms")] | None,
-        In(Scope.ACTION),
+        In(Scope.ACTION, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,
         alias="perTryTimeout",
@@ -73,7 +73,7 @@ class RetriesSpec(SpecModel):
     )
     backoff: Annotated[
         Annotated[Duration, at_least("1ms")] | None,
-        In(Scope.ACTION),
+        In(Scope.ACTION, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,
         description="Longest pause before the first retry; it doubles with each one, up to ten "
@@ -82,7 +82,7 @@ class RetriesSpec(SpecModel):
     )
     budget: Annotated[
         Annotated[StrictInt, Field(ge=1, le=100)] | Literal["none"] | None,
-        In(Scope.CLUSTER),
+        In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,
         description="How many percent of the requests under way may be retries, and never fewer "
@@ -102,11 +102,10 @@ def _derive(value: RetriesSpec) -> dict[str, object]:
 
 SPEC = PolicySpec(
     key="retries",
-    summary="which failed requests are sent again, how often, on another host",
+    summary="which failed requests and connections are tried again, how often, on another host",
     model=RetriesSpec,
     defaults=RetriesSpec(
         attempts=4, on=("connect-failure", "refused-stream", "reset-before-request")
     ),
     derive=_derive,
-    needs=frozenset({Capability.HTTP_ROUTES}),
 )

@@ -98,9 +98,23 @@ def test_the_inbound_side_never_retries() -> None:
     assert "retry_policy" not in compiled("retries: {attempts: 5}").route("rds-inbound.json")
 
 
-def test_retries_are_refused_for_tcp() -> None:
-    (finding,) = compiled("retries: {attempts: 1}", protocol="TCP").findings
-    assert finding[:2] == ("MC501", "api.yaml:6:1")
+@pytest.mark.parametrize(("attempts", "in_all"), [(1, 2), (7, 8), (0, None)])
+def test_a_tcp_connection_is_tried_again_until_one_opens(attempts: int, in_all: int | None) -> None:
+    result = compiled(f"retries: {{attempts: {attempts}}}", protocol="TCP")
+
+    assert result.findings == []
+    assert result.network_filter().get("max_connect_attempts") == in_all
+
+
+def test_the_called_side_tries_its_application_once() -> None:
+    result = compiled("retries: {attempts: 7}", protocol="TCP")
+
+    assert "max_connect_attempts" not in result.network_filter("inbound/api", "api1")
+
+
+def test_bytes_are_not_repeated() -> None:
+    (finding,) = compiled("retries: {on: [reset]}", protocol="TCP").findings
+    assert finding[:2] == ("MC501", "api.yaml:6:11")
 
 
 def test_an_unknown_condition_is_refused_with_the_nearest_known() -> None:

@@ -12,6 +12,7 @@ def test_bytes_are_passed_on_and_logged() -> None:
         "stat_prefix": "outbound/api",
         "cluster": "outbound/api",
         "idle_timeout": "3600s",
+        "max_connect_attempts": 5,
     }
     assert sorted(log["typed_config"]["log_format"]["json_format"]) == [
         "bytes_received",
