@@ -61,13 +61,21 @@ class Compiled:
 
 
 def compiled(
-    service: str = "", dependency: str = "", mesh: str = "", *, protocol: str = "HTTP"
+    service: str = "",
+    dependency: str = "",
+    mesh: str = "",
+    *,
+    protocol: str = "HTTP",
+    called: str = _CALLED,
 ) -> Compiled:
-    """Compile with YAML added to the called service, to the caller's entry, and to mesh.yaml."""
+    """Compile with YAML added to the called service, to the caller's entry, and to mesh.yaml.
+
+    ``called`` are the hosts of the called service.
+    """
     with tempfile.TemporaryDirectory() as folder:
         specs, out = Path(folder, "specs"), Path(folder, "out")
         specs.mkdir()
-        (specs / "api.yaml").write_text(f"protocol: {protocol}\n{_CALLED}{service}\n")
+        (specs / "api.yaml").write_text(f"protocol: {protocol}\n{called.rstrip()}\n{service}\n")
         indented = "".join(f"  {line}\n" for line in dependency.splitlines())
         (specs / "web.yaml").write_text(_CALLER + indented)
         if mesh:

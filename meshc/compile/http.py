@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from meshc.compile import names
 from meshc.compile.access_log import access_log
+from meshc.compile.failure_mark import local_reply_marks
 from meshc.compile.route import routes_source
 from meshc.compile.tracing import hcm_tracing
+from meshc.plan.types import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +72,8 @@ def connection_manager(
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
     }
+    if chain.direction is Direction.INBOUND:
+        manager["local_reply_config"] = local_reply_marks()
     logs = access_log(chain, context)
     if logs:
         manager["access_log"] = logs

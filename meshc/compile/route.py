@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import on_host, routes_path
 from meshc.compile import names
+from meshc.compile.failure_mark import FAILURE_HEADER
 from meshc.compile.interfaces import Site
 from meshc.compile.resources import ROUTES, Message, Resource
 from meshc.plan.types import Direction
@@ -60,7 +61,13 @@ def route_configuration(chain: ChainPlan, context: CompileContext) -> Message:
     return {
         "name": names.chain_name(chain),
         "virtual_hosts": [
-            {"name": chain.service, "domains": ["*"], "routes": _routes(chain, context)}
+            {
+                "name": chain.service,
+                "domains": ["*"],
+                "routes": _routes(chain, context),
+                # Only the Envoy of a called host may say it, to the Envoy of a caller.
+                "response_headers_to_remove": [FAILURE_HEADER],
+            }
         ],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshc.compile.cluster import NO_LIMIT
+from meshc.compile.failure_mark import UNREACHED, header_is
 from meshc.spec.fields import Duration
 from meshc.spec.slices import Scope
 
@@ -26,10 +27,10 @@ _BACKOFF_CEILING = 10
 _RETRIES_AT_LEAST = 3
 
 
-def _action(value: RetriesSpec, action: Message, _site: Site) -> None:
+def _action(value: RetriesSpec, action: Message, site: Site) -> None:
     if not value.attempts:
         return
-    conditions = list(value.on or ())
+    conditions: list[str] = list(value.on or ())
     policy: Message = {
         "num_retries": value.attempts,
         "retry_host_predicate": [
@@ -40,6 +41,10 @@ def _action(value: RetriesSpec, action: Message, _site: Site) -> None:
         ],
         "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
     }
+    if "connect-failure" in conditions and site.leads_to_envoys:
+        # Its Envoy is there and the application is not: the same failure, one step further.
+        policy["retriable_headers"] = [header_is(UNREACHED)]
+        conditions.append("retriable-headers")
     if value.status_codes:
         policy["retriable_status_codes"] = sorted(set(value.status_codes))
         conditions.append("retriable-status-codes")

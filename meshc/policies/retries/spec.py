@@ -52,7 +52,8 @@ class RetriesSpec(SpecModel):
     ] = Field(
         default=None,
         description="Envoy's names of the failures that are retried. Default: connect-failure, "
-        "refused-stream, reset-before-request, which never reached the application.",
+        "refused-stream, reset-before-request, which never reached the "
+        "application; connect-failure includes an application that its own Envoy cannot reach.",
     )
     status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=200, le=599)], ...], Field(min_length=1)]

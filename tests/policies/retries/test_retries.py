@@ -15,6 +15,9 @@ _OTHER_HOSTS = [
 ]
 
 
+_UNREACHED = {"name": "x-meshc-failure", "string_match": {"exact": "unreached"}}
+
+
 def _budget(percent: float) -> dict[str, object]:
     return {"budget_percent": {"value": percent}, "min_retry_concurrency": 3}
 
@@ -22,7 +25,8 @@ def _budget(percent: float) -> dict[str, object]:
 def test_only_what_never_reached_the_application_is_retried_by_default() -> None:
     assert compiled().route()["retry_policy"] == {
         "num_retries": 4,
-        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-headers",
+        "retriable_headers": [_UNREACHED],
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.01s"},
         "retry_host_predicate": _OTHER_HOSTS,
         "host_selection_retry_max_attempts": 130,
@@ -79,6 +83,16 @@ def test_a_caller_that_retries_more_has_a_budget_of_its_own() -> None:
     (own,) = result.cluster("outbound/api@web")["circuit_breakers"]["thresholds"]
     assert own["retry_budget"] == _budget(20.0)
     assert result.route("rds-outbound@web.json")["cluster"] == "outbound/api@web"
+
+
+def test_an_application_that_is_down_behind_its_envoy_counts_as_a_connection_failure() -> None:
+    with_it = compiled("retries: {on: [connect-failure, 5xx]}").route()["retry_policy"]
+    without = compiled("retries: {on: [5xx]}").route()["retry_policy"]
+
+    assert with_it["retry_on"] == "connect-failure,5xx,retriable-headers"
+    assert with_it["retriable_headers"] == [_UNREACHED]
+    assert without["retry_on"] == "5xx"
+    assert "retriable_headers" not in without
 
 
 def test_no_attempts_switch_retries_off() -> None:
