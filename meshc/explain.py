@@ -18,7 +18,7 @@ from meshc.plan.types import Direction
 from meshc.registry import compile_context
 from meshc.spec.policies import POLICY_SPECS
 from meshc.spec.schema import PROTOCOL_SPECS
-from meshc.spec.slices import Scope
+from meshc.spec.slices import CLUSTER_SCOPES, LISTENER_SCOPES, ROUTE_SCOPES, Scope
 from meshc.validate.constraints import SchemaCheck
 
 if TYPE_CHECKING:
@@ -179,13 +179,13 @@ def _listener(mesh: Mesh, plan: ListenerPlan) -> Explanation:
         reason = f"accepts traffic for {plan.service} at {plan.bind}"
     else:
         reason = f"takes the calls of {plan.consumer} to {plan.service} at {plan.bind}"
-    is_proxy = not plan.chain.has_routes
+    scopes = LISTENER_SCOPES - {Scope.PROXY} if plan.chain.has_routes else LISTENER_SCOPES
     return Explanation(
         kind="listener",
         name=names.listener_name(plan),
         reason=reason,
         span=plan.origin.span,
-        settings=_settings(mesh, plan.chain, Scope.PROXY) if is_proxy else (),
+        settings=_settings(mesh, plan.chain, scopes),
     )
 
 
@@ -196,7 +196,7 @@ def _routes(mesh: Mesh, chain: ChainPlan) -> Explanation:
         name=names.chain_name(chain),
         reason=f"sends every request for {chain.service} to {where}",
         span=chain.origin.span,
-        settings=_settings(mesh, chain, Scope.ACTION),
+        settings=_settings(mesh, chain, ROUTE_SCOPES),
     )
 
 
@@ -211,12 +211,14 @@ def _cluster(mesh: Mesh, plan: ClusterPlan) -> Explanation:
         name=names.cluster_name(plan),
         reason=reason,
         span=plan.origin.span,
-        settings=_settings(mesh, plan, Scope.CLUSTER),
+        settings=_settings(mesh, plan, CLUSTER_SCOPES),
     )
 
 
-def _settings(mesh: Mesh, plan: ChainPlan | ClusterPlan, scope: Scope) -> tuple[Setting, ...]:
-    """List the policy fields that shape a message, each with the layer that had the last word."""
+def _settings(
+    mesh: Mesh, plan: ChainPlan | ClusterPlan, scopes: frozenset[Scope]
+) -> tuple[Setting, ...]:
+    """List the policy fields that shape a resource, each with the layer that had the last word."""
     if plan.direction is Direction.INBOUND:
         return ()
     service = mesh.services[plan.service]
@@ -227,7 +229,7 @@ def _settings(mesh: Mesh, plan: ChainPlan | ClusterPlan, scope: Scope) -> tuple[
             continue
         overrides = None if caller is None else caller.overrides
         for name, (value, layer) in sorted(merged(policy, mesh, service, overrides).items()):
-            if scope in policy.scopes[name] and value is not None:
+            if scopes & policy.scopes[name] and value is not None:
                 alias = policy.model.model_fields[name].alias or name
                 place = layer_origin(layer, mesh, service, caller)
                 found.append(

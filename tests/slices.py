@@ -49,15 +49,30 @@ class Compiled:
         config: dict[str, Any] = chain["filters"][-1]["typed_config"]
         return config
 
-    def route(self, file: str = "rds-outbound.json") -> dict[str, Any]:
+    def routes(self, file: str = "rds-outbound.json") -> list[dict[str, Any]]:
         (resource,) = self.files[f"services/api/{file}"]["resources"]
-        action: dict[str, Any] = resource["virtual_hosts"][0]["routes"][0]["route"]
+        routes: list[dict[str, Any]] = resource["virtual_hosts"][0]["routes"]
+        return routes
+
+    def route(self, file: str = "rds-outbound.json") -> dict[str, Any]:
+        """The action for requests of which nothing is known: the last route."""
+        action: dict[str, Any] = self.routes(file)[-1]["route"]
+        return action
+
+    def idempotent_route(self, file: str = "rds-outbound.json") -> dict[str, Any]:
+        """The action for requests that are safe to repeat, where that is another one."""
+        (found,) = [one["route"] for one in self.routes(file) if _is_about(one, ":method")]
+        action: dict[str, Any] = found
         return action
 
     def _named(self, path: str, name: str) -> dict[str, Any]:
         (found,) = [one for one in self.files[path]["resources"] if one["name"] == name]
         resource: dict[str, Any] = found
         return resource
+
+
+def _is_about(route: dict[str, Any], header: str) -> bool:
+    return [one["name"] for one in route["match"].get("headers", [])] == [header]
 
 
 def compiled(

@@ -83,6 +83,7 @@ routes outbound/app@front: sends every request for app to its hosts
   retries.attempts = 4: default of meshc
   retries.backoff = 25ms: default of meshc
   retries.on = connect-failure, refused-stream, reset-before-request: default of meshc
+  retries.onIdempotent = reset: default of meshc
   retries.statusCodes = 503, 504: the caller's dependency (front.yaml:9:13)
   loadBalancing.hashOn = header: x-user: the called service (app.yaml:10:33)
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
@@ -92,6 +93,7 @@ cluster outbound/app@front: the hosts of app, for front
   from front.yaml:7:3
   retries.budget = 20: default of meshc
   retries.on = connect-failure, refused-stream, reset-before-request: default of meshc
+  retries.onIdempotent = reset: default of meshc
   retries.statusCodes = 503, 504: the caller's dependency (front.yaml:9:13)
   circuitBreakers.maxConnections = 1024: default of meshc
   circuitBreakers.maxPendingRequests = 1024: default of meshc

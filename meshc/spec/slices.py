@@ -43,8 +43,11 @@ class Scope(enum.Enum):
     UPSTREAM = "the HTTP options of the cluster's connections"
 
 
+LISTENER_SCOPES = frozenset({Scope.LISTENER, Scope.MANAGER, Scope.PROXY})
+ROUTE_SCOPES = frozenset(
+    {Scope.ROUTE, Scope.ACTION, Scope.IDEMPOTENT_ACTION, Scope.WEBSOCKET_ACTION}
+)
 CLUSTER_SCOPES = frozenset({Scope.CLUSTER, Scope.UPSTREAM})
-"""What is part of a cluster, so that whoever changes it has a cluster of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
         "retries": {
             "attempts": 4,
             "on": ("connect-failure", "refused-stream", "reset-before-request"),
+            "on_idempotent": ("reset",),
             "backoff": "1ms",
             "budget": "none",
         },
@@ -102,6 +103,7 @@ def test_layers_are_merged_field_by_field(tmp_path: Path) -> None:
     assert bound(mesh)["retries"] == {
         "attempts": 1,
         "on": ("5xx",),
+        "on_idempotent": ("reset",),
         "backoff": "5ms",
         "budget": 20,
     }

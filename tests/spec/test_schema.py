@@ -149,6 +149,7 @@ def test_policies_have_these_defaults() -> None:
         "retries": RetriesSpec(
             attempts=4,
             on=("connect-failure", "refused-stream", "reset-before-request"),
+            on_idempotent=("reset",),
         ),
         "circuitBreakers": CircuitBreakersSpec(
             max_connections=1_024, max_pending_requests=1_024, max_requests=1_024

@@ -10,7 +10,7 @@ from meshc.spec.fields import Duration
 from meshc.spec.slices import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from meshc.compile.interfaces import Edit, Site
     from meshc.compile.resources import Message
@@ -28,9 +28,17 @@ _RETRIES_AT_LEAST = 3
 
 
 def _action(value: RetriesSpec, action: Message, site: Site) -> None:
-    if not value.attempts:
-        return
-    conditions: list[str] = list(value.on or ())
+    if value.attempts:
+        action["retry_policy"] = _policy(value, value.on or (), site)
+
+
+def _idempotent_action(value: RetriesSpec, action: Message, site: Site) -> None:
+    if value.attempts:
+        conditions = (*(value.on or ()), *(value.on_idempotent or ()))
+        action["retry_policy"] = _policy(value, conditions, site)
+
+
+def _policy(value: RetriesSpec, conditions: Iterable[str], site: Site) -> Message:
     policy: Message = {
         "num_retries": value.attempts,
         "retry_host_predicate": [
@@ -41,14 +49,14 @@ def _action(value: RetriesSpec, action: Message, site: Site) -> None:
         ],
         "host_selection_retry_max_attempts": _HOST_ATTEMPTS,
     }
-    if "connect-failure" in conditions and site.leads_to_envoys:
-        # Its Envoy is there and the application is not: the same failure, one step further.
-        policy["retriable_headers"] = [header_is(UNREACHED)]
-        conditions.append("retriable-headers")
+    retry_on = dict.fromkeys(conditions)
+    if site.leads_to_envoys and (mark := _mark_for(retry_on)) is not None:
+        policy["retriable_headers"] = [mark]
+        retry_on["retriable-headers"] = None
     if value.status_codes:
         policy["retriable_status_codes"] = sorted(set(value.status_codes))
-        conditions.append("retriable-status-codes")
-    policy["retry_on"] = ",".join(dict.fromkeys(conditions))
+        retry_on["retriable-status-codes"] = None
+    policy["retry_on"] = ",".join(retry_on)
     if value.per_try_timeout is not None:
         policy["per_try_timeout"] = value.per_try_timeout.envoy
     if value.backoff is not None:
@@ -57,7 +65,17 @@ def _action(value: RetriesSpec, action: Message, site: Site) -> None:
             "base_interval": value.backoff.envoy,
             "max_interval": ceiling.envoy,
         }
-    action["retry_policy"] = policy
+    return policy
+
+
+def _mark_for(conditions: Container[str]) -> Message | None:
+    """Return which marked answers are retried: the same failures, one step further.
+
+    The Envoy of the called host is there then, and its application is not, or has just ended.
+    """
+    if "reset" in conditions:
+        return header_is(None)
+    return header_is(UNREACHED) if "connect-failure" in conditions else None
 
 
 def _proxy(value: RetriesSpec, proxy: Message, _site: Site) -> None:
@@ -84,6 +102,7 @@ def _cluster(value: RetriesSpec, cluster: Message, _site: Site) -> None:
 
 EDITS: Mapping[Scope, Edit] = {
     Scope.ACTION: _action,
+    Scope.IDEMPOTENT_ACTION: _idempotent_action,
     Scope.PROXY: _proxy,
     Scope.CLUSTER: _cluster,
 }

@@ -29,6 +29,10 @@ HARMLESS = frozenset({"connect-failure", "refused-stream", "reset-before-request
 """Failures before a request reaches the application: repeating it is safe for every method, and
 cannot multiply the application's load."""
 
+_FAILING_OVER = frozenset({"reset"})
+"""Ends with the host or the application that it happened to; what is under way on a host that goes
+away has been its load, and is that of others once."""
+
 _BACKOFF_BETWEEN_HOSTS = Duration(1)
 """The shortest that Envoy has; the next try goes to another host, which nothing has slowed down."""
 _BACKOFF = Duration(25)
@@ -54,6 +58,16 @@ class RetriesSpec(SpecModel):
         description="Envoy's names of the failures that are retried. Default: connect-failure, "
         "refused-stream, reset-before-request, which never reached the "
         "application; connect-failure includes an application that its own Envoy cannot reach.",
+    )
+    on_idempotent: Annotated[
+        tuple[RetryCondition, ...] | None,
+        In(Scope.IDEMPOTENT_ACTION, Scope.CLUSTER, needs=Capability.METHODS),
+    ] = Field(
+        default=None,
+        alias="onIdempotent",
+        description="What is retried besides for GET, HEAD, OPTIONS, TRACE, PUT and DELETE, whose "
+        "repetition is safe (RFC 9110); [] for nothing. Default: reset, which is every connection "
+        "that ends before an answer begins.",
     )
     status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=200, le=599)], ...], Field(min_length=1)]
@@ -96,7 +110,8 @@ def _derive(value: RetriesSpec) -> dict[str, object]:
     """Return pause and budget: what never reached an application needs neither."""
     if value.on is None:  # no requests that could be retried one by one
         return {}
-    if HARMLESS.issuperset(value.on) and not value.status_codes:
+    for_some = {*(value.on_idempotent or ())} - _FAILING_OVER
+    if HARMLESS.issuperset({*value.on, *for_some}) and not value.status_codes:
         return {"backoff": _BACKOFF_BETWEEN_HOSTS, "budget": "none"}
     return {"backoff": _BACKOFF, "budget": _BUDGET_PERCENT}
 
@@ -106,7 +121,9 @@ SPEC = PolicySpec(
     summary="which failed requests and connections are tried again, how often, on another host",
     model=RetriesSpec,
     defaults=RetriesSpec(
-        attempts=4, on=("connect-failure", "refused-stream", "reset-before-request")
+        attempts=4,
+        on=("connect-failure", "refused-stream", "reset-before-request"),
+        on_idempotent=("reset",),
     ),
     derive=_derive,
 )

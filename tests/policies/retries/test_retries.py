@@ -39,7 +39,8 @@ def test_every_field_reaches_envoy() -> None:
 
     assert route["retry_policy"] == {
         "num_retries": 4,
-        "retry_on": "5xx,reset,retriable-status-codes",
+        "retry_on": "5xx,reset,retriable-headers,retriable-status-codes",
+        "retriable_headers": [{"name": "x-meshc-failure", "present_match": True}],
         "retriable_status_codes": [409, 503],
         "per_try_timeout": "0.7s",
         "retry_back_off": {"base_interval": "1s", "max_interval": "10s"},
@@ -55,6 +56,9 @@ def test_every_field_reaches_envoy() -> None:
         ("{on: [connect-failure, refused-stream]}", {"max_retries": 4294967295}),
         ("{on: [connect-failure, 5xx]}", {"retry_budget": _budget(20.0)}),
         ("{statusCodes: [503]}", {"retry_budget": _budget(20.0)}),
+        ("{on: [connect-failure, reset]}", {"retry_budget": _budget(20.0)}),
+        ("{onIdempotent: [reset, connect-failure]}", {"max_retries": 4294967295}),
+        ("{onIdempotent: [gateway-error]}", {"retry_budget": _budget(20.0)}),
         ("{budget: 35}", {"retry_budget": _budget(35.0)}),
         ("{statusCodes: [503], budget: none}", {"max_retries": 4294967295}),
     ],
@@ -93,6 +97,48 @@ def test_an_application_that_is_down_behind_its_envoy_counts_as_a_connection_fai
     assert with_it["retriable_headers"] == [_UNREACHED]
     assert without["retry_on"] == "5xx"
     assert "retriable_headers" not in without
+
+
+def test_what_is_safe_to_repeat_is_repeated_after_a_reset_too() -> None:
+    result = compiled()
+
+    safe, anything = result.routes()
+    assert safe["match"] == {
+        "prefix": "/",
+        "headers": [
+            {
+                "name": ":method",
+                "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"}},
+            }
+        ],
+    }
+    assert anything["match"] == {"prefix": "/"}
+    policy = safe["route"]["retry_policy"]
+    assert policy["retry_on"] == (
+        "connect-failure,refused-stream,reset-before-request,reset,retriable-headers"
+    )
+    assert policy["retriable_headers"] == [{"name": "x-meshc-failure", "present_match": True}]
+    different = {"retry_on", "retriable_headers"}
+    general = anything["route"]["retry_policy"]
+    assert {key: value for key, value in policy.items() if key not in different} == {
+        key: value for key, value in general.items() if key not in different
+    }
+    assert {**safe["route"], "retry_policy": {}} == {**anything["route"], "retry_policy": {}}
+
+
+@pytest.mark.parametrize("said", ["{onIdempotent: []}", "{attempts: 0}"])
+def test_one_route_is_enough_where_all_requests_are_treated_alike(said: str) -> None:
+    (only,) = compiled(f"retries: {said}").routes()
+
+    assert only["match"] == {"prefix": "/"}
+
+
+def test_no_method_says_that_a_grpc_call_is_safe_to_repeat() -> None:
+    result = compiled(protocol="GRPC")
+    (finding,) = compiled("retries: {onIdempotent: [reset]}", protocol="GRPC").findings
+
+    assert len(result.routes()) == 1
+    assert finding[:2] == ("MC501", "api.yaml:6:11")
 
 
 def test_no_attempts_switch_retries_off() -> None:
