@@ -82,6 +82,7 @@ routes outbound/app@front: sends every request for app to its hosts
   timeouts.request = 5s: the called service (app.yaml:9:12)
   retries.attempts = 4: default of meshc
   retries.backoff = 25ms: default of meshc
+  retries.bodyBuffer = 16MiB: default of meshc
   retries.on = connect-failure, refused-stream, reset-before-request: default of meshc
   retries.onIdempotent = reset: default of meshc
   retries.statusCodes = 503, 504: the caller's dependency (front.yaml:9:13)

@@ -94,4 +94,12 @@ SCHEMA: tuple[CatalogEntry, ...] = (
             "  externalAddr: {host: 10.0.0.1, port: 80}\n"
         },
     ),
+    CatalogEntry(
+        code="MC210",
+        severity="error",
+        title="invalid size",
+        explanation="A size is a whole number with a unit: KiB, MiB or GiB, which are powers of "
+        "1024. The largest is 1GiB.",
+        example={"app.yaml": "protocol: HTTP\nretries: {bodyBuffer: 16}\n"},
+    ),
 )

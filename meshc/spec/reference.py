@@ -19,6 +19,7 @@ from meshc.spec.schema import (
     MeshSpec,
     ServiceSpec,
 )
+from meshc.spec.sizes import Size
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -34,7 +35,7 @@ optionally `mesh.yaml` at its top for what belongs to no single service.
 Names of services, hosts and meshes are 1 to 64 letters, digits, `-` and `_`; the name of a \
 service is its file's without the ending, unless `name` says otherwise.
 Names that differ only in upper and lower case are refused.
-Durations are a number with a unit: `250ms`, `1.5s`, `5m`, `1h`.
+Durations are a number with a unit: `250ms`, `1.5s`, `5m`, `1h`; sizes likewise: `64KiB`, `16MiB`.
 YAML means YAML 1.2: `yes`, `on` and `12:30` are texts.
 Anchors, merge keys, tags and repeated keys are refused.
 Unknown keys are errors.
@@ -157,6 +158,7 @@ def _type_of(annotation: Any) -> str:  # noqa: PLR0911, a table of cases
         str: "text",
         bool: "`true`, `false`",
         Duration: "duration",
+        Size: "size",
     }[annotation]
 
 

@@ -9,6 +9,7 @@ import pytest
 from meshc.pipeline import BuildOptions, build
 from meshc.plan.match import Layer, bind_policies, layer_origin, overridden_scopes, policy_layers
 from meshc.spec.policies import POLICY_SPECS
+from meshc.spec.sizes import Size
 from meshc.spec.slices import Scope, Side
 from tests.model.reading import calls, good, host, linked, service, write
 from tests.plan.calling import app_and_call, mesh_of
@@ -46,6 +47,7 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
             "on_idempotent": ("reset",),
             "backoff": "1ms",
             "budget": "none",
+            "body_buffer": Size(16_777_216),
         },
         "circuitBreakers": {
             "max_connections": 1_024,
@@ -106,6 +108,7 @@ def test_layers_are_merged_field_by_field(tmp_path: Path) -> None:
         "on_idempotent": ("reset",),
         "backoff": "5ms",
         "budget": 20,
+        "body_buffer": Size(16_777_216),
     }
 
 

@@ -23,6 +23,7 @@ from meshc.spec.schema import (
     ServiceSpec,
     TracingSpec,
 )
+from meshc.spec.sizes import Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +151,7 @@ def test_policies_have_these_defaults() -> None:
             attempts=4,
             on=("connect-failure", "refused-stream", "reset-before-request"),
             on_idempotent=("reset",),
+            body_buffer=Size(16_777_216),
         ),
         "circuitBreakers": CircuitBreakersSpec(
             max_connections=1_024, max_pending_requests=1_024, max_requests=1_024

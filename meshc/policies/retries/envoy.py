@@ -68,6 +68,13 @@ def _policy(value: RetriesSpec, conditions: Iterable[str], site: Site) -> Messag
     return policy
 
 
+def _route(value: RetriesSpec, route: Message, _site: Site) -> None:
+    # Unstated it is what a connection may have in its buffers, 1 MiB: a longer body is answered
+    # 507 while its first try has failed and it waits for the next.
+    if value.body_buffer is not None:
+        route["request_body_buffer_limit"] = value.body_buffer.count
+
+
 def _mark_for(conditions: Container[str]) -> Message | None:
     """Return which marked answers are retried: the same failures, one step further.
 
@@ -101,6 +108,7 @@ def _cluster(value: RetriesSpec, cluster: Message, _site: Site) -> None:
 
 
 EDITS: Mapping[Scope, Edit] = {
+    Scope.ROUTE: _route,
     Scope.ACTION: _action,
     Scope.IDEMPOTENT_ACTION: _idempotent_action,
     Scope.PROXY: _proxy,

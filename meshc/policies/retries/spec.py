@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from meshc.spec.fields import Duration, SpecModel, at_least
+from meshc.spec.sizes import Size
 from meshc.spec.slices import Capability, In, PolicySpec, Scope
 
 RetryCondition = Literal[
@@ -104,6 +105,13 @@ class RetriesSpec(SpecModel):
         "than 3; none: any number. Default: none; 20 where failures are retried that may have "
         "reached the application, so that retries cannot multiply its load.",
     )
+    body_buffer: Annotated[Size | None, In(Scope.ROUTE, needs=Capability.HTTP_ROUTES)] = Field(
+        default=None,
+        alias="bodyBuffer",
+        description="How much of a request's body the caller's Envoy keeps, so that it can be sent "
+        "again. A request of which more has been sent is not retried. Each request under way may "
+        "take so much memory; over HTTP/1.1 that is one for each connection. Default: 16MiB.",
+    )
 
 
 def _derive(value: RetriesSpec) -> dict[str, object]:
@@ -124,6 +132,7 @@ SPEC = PolicySpec(
         attempts=4,
         on=("connect-failure", "refused-stream", "reset-before-request"),
         on_idempotent=("reset",),
+        body_buffer=Size(16 << 20),
     ),
     derive=_derive,
 )

@@ -141,6 +141,13 @@ def test_no_method_says_that_a_grpc_call_is_safe_to_repeat() -> None:
     assert finding[:2] == ("MC501", "api.yaml:6:11")
 
 
+@pytest.mark.parametrize(("said", "count"), [("{}", 16_777_216), ("{bodyBuffer: 64KiB}", 65_536)])
+def test_bodies_are_kept_up_to_a_stated_size(said: str, count: int) -> None:
+    limits = [one["request_body_buffer_limit"] for one in compiled(f"retries: {said}").routes()]
+
+    assert limits == [count, count]
+
+
 def test_no_attempts_switch_retries_off() -> None:
     assert "retry_policy" not in compiled("retries: {attempts: 0}").route()
 
