@@ -26,6 +26,8 @@ _CALLED = """hosts:
   ingressAddr: {host: 127.0.0.12, port: 8000}
   substanceAddr: {host: 127.0.0.1, port: 9000}
 """
+OUTSIDE = "hosts: [{name: out1, externalAddr: {host: 192.0.2.7, port: 80}}]"
+"""Hosts of a service outside the mesh."""
 
 
 class Compiled:
@@ -81,16 +83,17 @@ def compiled(
     mesh: str = "",
     *,
     protocol: str = "HTTP",
-    called: str = _CALLED,
+    called: str | None = _CALLED,
 ) -> Compiled:
     """Compile with YAML added to the called service, to the caller's entry, and to mesh.yaml.
 
-    ``called`` are the hosts of the called service.
+    ``called`` are the hosts of the called service, None where it has no document.
     """
     with tempfile.TemporaryDirectory() as folder:
         specs, out = Path(folder, "specs"), Path(folder, "out")
         specs.mkdir()
-        (specs / "api.yaml").write_text(f"protocol: {protocol}\n{called.rstrip()}\n{service}\n")
+        if called is not None:
+            (specs / "api.yaml").write_text(f"protocol: {protocol}\n{called.rstrip()}\n{service}\n")
         indented = "".join(f"  {line}\n" for line in dependency.splitlines())
         (specs / "web.yaml").write_text(_CALLER + indented)
         if mesh:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.slices import compiled
+from tests.slices import OUTSIDE, compiled
 
 _NAME = "x-meshc-failure"
 
@@ -35,9 +35,7 @@ def test_no_application_can_say_it_and_no_caller_hears_it() -> None:
 
 
 def test_hosts_outside_the_mesh_are_not_believed() -> None:
-    hosts = "hosts: [{name: out1, externalAddr: {host: 192.0.2.7, port: 80}}]"
-
-    policy = compiled(called=hosts).route()["retry_policy"]
+    policy = compiled(called=OUTSIDE).route()["retry_policy"]
 
     assert policy["retry_on"] == "connect-failure,refused-stream,reset-before-request"
     assert "retriable_headers" not in policy

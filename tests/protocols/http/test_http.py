@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from tests.slices import compiled
+from tests.slices import OUTSIDE, compiled
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -35,6 +35,10 @@ def test_the_connection_manager_states_what_an_operator_has_to_know() -> None:
             }
         ],
         "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "http2_protocol_options": {
+            "initial_stream_window_size": 1_048_576,
+            "initial_connection_window_size": 1_073_741_824,
+        },
         "request_headers_timeout": "60s",
         "stream_idle_timeout": "0s",
         "generate_request_id": True,
@@ -50,12 +54,46 @@ def test_directions_are_told_to_envoy() -> None:
     assert result.listener("inbound/web")["traffic_direction"] == "INBOUND"
 
 
-def test_upstreams_are_spoken_to_in_http_1() -> None:
+def test_envoys_speak_http_2_with_each_other_and_find_each_other_dead() -> None:
     assert compiled().cluster()["typed_extension_protocol_options"][_OPTIONS] == {
+        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "explicit_http_config": {
+            "http2_protocol_options": {
+                "connection_keepalive": {"interval": "0.75s", "timeout": "1.5s"},
+                "initial_stream_window_size": 1_048_576,
+                "initial_connection_window_size": 1_073_741_824,
+            }
+        },
+        "common_http_protocol_options": {
+            "idle_timeout": "1800s",
+            "max_response_headers_kb": 96,
+        },
+    }
+
+
+def test_applications_are_spoken_to_in_http_1() -> None:
+    cluster = compiled().cluster("inbound/api", "api1")
+
+    options = cluster["typed_extension_protocol_options"][_OPTIONS]
+    assert options["explicit_http_config"] == {"http_protocol_options": {}}
+
+
+def test_hosts_outside_the_mesh_are_spoken_to_in_http_1() -> None:
+    cluster = compiled(called=OUTSIDE).cluster()
+
+    assert cluster["typed_extension_protocol_options"][_OPTIONS] == {
         "@type": f"type.googleapis.com/{_OPTIONS}",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"idle_timeout": "1800s"},
     }
+
+
+def test_a_service_that_only_consul_knows_is_outside_the_mesh() -> None:
+    calls = "from: consul\nprotocol: HTTP\n"
+    cluster = compiled(dependency=calls, called=None).cluster("outbound/api@web")
+
+    options = cluster["typed_extension_protocol_options"][_OPTIONS]
+    assert options["explicit_http_config"] == {"http_protocol_options": {}}
 
 
 def test_connections_to_the_application_are_given_up_before_it_closes_them() -> None:

@@ -1,23 +1,30 @@
 from __future__ import annotations
 
-from tests.slices import compiled
+import pytest
+
+from tests.slices import OUTSIDE, compiled
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def test_upstreams_are_spoken_to_in_http_2_with_pings() -> None:
-    options = compiled(protocol="HTTP2").cluster()["typed_extension_protocol_options"][_OPTIONS]
+@pytest.mark.parametrize("protocol", ["HTTP2", "GRPC"])
+def test_envoys_ping_each_other(protocol: str) -> None:
+    options = compiled(protocol=protocol).cluster()["typed_extension_protocol_options"][_OPTIONS]
 
-    assert options["explicit_http_config"] == {
-        "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+    assert options["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"] == {
+        "interval": "0.75s",
+        "timeout": "1.5s",
     }
 
 
-def test_the_own_application_is_spoken_to_in_http_2_too() -> None:
-    cluster = compiled(protocol="HTTP2").cluster("inbound/api", node="api1")
+@pytest.mark.parametrize("protocol", ["HTTP2", "GRPC"])
+def test_nobody_pings_applications_and_hosts_outside_the_mesh(protocol: str) -> None:
+    application = compiled(protocol=protocol).cluster("inbound/api", node="api1")
+    foreign = compiled(protocol=protocol, called=OUTSIDE).cluster()
 
-    options = cluster["typed_extension_protocol_options"][_OPTIONS]
-    assert "http2_protocol_options" in options["explicit_http_config"]
+    for cluster in (application, foreign):
+        options = cluster["typed_extension_protocol_options"][_OPTIONS]
+        assert options["explicit_http_config"] == {"http2_protocol_options": {}}
 
 
 def test_a_listener_speaks_the_protocol_of_the_called_service() -> None:
