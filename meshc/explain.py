@@ -18,7 +18,7 @@ from meshc.plan.types import Direction
 from meshc.registry import compile_context
 from meshc.spec.policies import POLICY_SPECS
 from meshc.spec.schema import PROTOCOL_SPECS
-from meshc.spec.slices import CLUSTER_SCOPES, LISTENER_SCOPES, ROUTE_SCOPES, Scope
+from meshc.spec.slices import CLUSTER_SCOPES, LISTENER_SCOPES, ROUTE_SCOPES, Scope, Side
 from meshc.validate.constraints import SchemaCheck
 
 if TYPE_CHECKING:
@@ -219,13 +219,12 @@ def _settings(
     mesh: Mesh, plan: ChainPlan | ClusterPlan, scopes: frozenset[Scope]
 ) -> tuple[Setting, ...]:
     """List the policy fields that shape a resource, each with the layer that had the last word."""
-    if plan.direction is Direction.INBOUND:
-        return ()
+    side = Side.CALLED if plan.direction is Direction.INBOUND else Side.CALLER
     service = mesh.services[plan.service]
     caller = _upstream(mesh, plan)
     found: list[Setting] = []
     for policy in POLICY_SPECS.values():
-        if not policy.needs <= PROTOCOL_SPECS[service.protocol].provides:
+        if policy.side is not side or not policy.needs <= PROTOCOL_SPECS[service.protocol].provides:
             continue
         overrides = None if caller is None else caller.overrides
         for name, (value, layer) in sorted(merged(policy, mesh, service, overrides).items()):

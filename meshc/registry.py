@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshc.compile.interfaces import CompileContext, PolicySlice, ProtocolSlice
 from meshc.policies.circuit_breakers import envoy as circuit_breakers
+from meshc.policies.inbound import envoy as inbound
 from meshc.policies.load_balancing import envoy as load_balancing
 from meshc.policies.retries import envoy as retries
 from meshc.policies.timeouts import envoy as timeouts
@@ -31,6 +32,7 @@ POLICIES: tuple[PolicySlice, ...] = (
     PolicySlice(spec=POLICY_SPECS["retries"], edits=retries.EDITS),
     PolicySlice(spec=POLICY_SPECS["circuitBreakers"], edits=circuit_breakers.EDITS),
     PolicySlice(spec=POLICY_SPECS["loadBalancing"], edits=load_balancing.EDITS),
+    PolicySlice(spec=POLICY_SPECS["inbound"], edits=inbound.EDITS),
 )
 
 

@@ -90,6 +90,10 @@ routes outbound/app@front: sends every request for app to its hosts
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
 cluster inbound/front: the application of front at 127.0.0.1:9000
   from front.yaml:3:3
+  inbound.idle = 4s: default of meshc
+  inbound.maxConnections = none: default of meshc
+  inbound.maxPendingRequests = none: default of meshc
+  inbound.maxRequests = none: default of meshc
 cluster outbound/app@front: the hosts of app, for front
   from front.yaml:7:3
   retries.budget = 20: default of meshc
@@ -127,6 +131,10 @@ routes inbound/app: sends every request for app to the application
   from app.yaml:1:1
 cluster inbound/app: the application of app at 127.0.0.1:9000
   from app.yaml:3:3
+  inbound.idle = 4s: default of meshc
+  inbound.maxConnections = none: default of meshc
+  inbound.maxPendingRequests = none: default of meshc
+  inbound.maxRequests = none: default of meshc
 """.splitlines()
     )
 

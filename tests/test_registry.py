@@ -22,10 +22,8 @@ PACKAGE = Path(meshc.__file__).parent
 ROOT = PACKAGE.parent
 PROTOCOL_FOLDERS = {"HTTP": "http", "HTTP2": "http2", "GRPC": "grpc", "TCP": "tcp"}
 POLICY_FOLDERS = {
-    "timeouts": "timeouts",
-    "retries": "retries",
-    "circuitBreakers": "circuit_breakers",
-    "loadBalancing": "load_balancing",
+    key: spec.model.__module__.removeprefix("meshc.policies.").removesuffix(".spec")
+    for key, spec in POLICY_SPECS.items()
 }
 SLICES = [("protocols", name) for name in PROTOCOL_FOLDERS.values()]
 SLICES += [("policies", name) for name in POLICY_FOLDERS.values()]

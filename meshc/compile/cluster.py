@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from meshc.artifact.layout import endpoints_path
 from meshc.compile import names
 from meshc.compile.endpoint import dns_discovery, endpoint, load_assignment, tcp_keepalive
+from meshc.compile.http import HTTP_OPTIONS
 from meshc.compile.interfaces import Site
 from meshc.compile.resources import CLUSTER, Message, Resource
 from meshc.compile.route import file_source
@@ -21,6 +22,11 @@ NO_LIMIT = 4_294_967_295
 """The largest number that a threshold of Envoy's circuit breakers can be."""
 
 
+def threshold(limit: int | Literal["none"]) -> int:
+    """Return a limit as a threshold of Envoy's circuit breakers, which always have one."""
+    return NO_LIMIT if limit == "none" else limit
+
+
 def cluster_resource(plan: ClusterPlan, context: CompileContext) -> Resource:
     """Return the `Cluster` of a plan."""
     name = names.cluster_name(plan)
@@ -31,7 +37,11 @@ def cluster_resource(plan: ClusterPlan, context: CompileContext) -> Resource:
         **_hosts(plan, name, context),
         **context.protocols[plan.protocol].compiler.cluster_options(plan),
     }
-    context.apply(Scope.CLUSTER, plan.bindings, message, Site.of_cluster(plan))
+    site = Site.of_cluster(plan)
+    options = message.get("typed_extension_protocol_options", {}).get(HTTP_OPTIONS)
+    if options is not None:
+        context.apply(Scope.UPSTREAM, plan.bindings, options, site)
+    context.apply(Scope.CLUSTER, plan.bindings, message, site)
     return Resource.of(CLUSTER, name, message, plan.origin)
 
 

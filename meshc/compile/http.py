@@ -24,16 +24,13 @@ _MANAGER = (
     ".HttpConnectionManager"
 )
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 # Accepted connections are closed after an hour of silence, as Envoy does unasked.
 _IDLE_ACCEPTED = "3600s"
 # Connections to other hosts are given up well before an Envoy there would close them, so that no
 # request is sent into a connection that is just being closed.
 _IDLE_TO_OTHERS = "1800s"
-# For the same reason connections to the own application are short-lived: common servers close
-# after 5 s of silence (Node.js, Apache), and opening one on the same host costs next to nothing.
-_IDLE_TO_APPLICATION = "4s"
 # A request header that takes longer is an attack or a broken client.
 _REQUEST_HEADERS_TIMEOUT = "60s"
 # Between Envoys everything goes over few connections of HTTP/2, whatever the application speaks:
@@ -97,7 +94,7 @@ def http1_upstream(cluster: ClusterPlan) -> Message:
     """Return cluster fields for applications and foreign hosts that speak HTTP/1.1."""
     if cluster.leads_to_envoys:
         return _between_envoys()
-    return _upstream({"http_protocol_options": {}}, _idle_of(cluster))
+    return _upstream({"http_protocol_options": {}}, _common(cluster))
 
 
 def http2_upstream(cluster: ClusterPlan) -> Message:
@@ -108,7 +105,7 @@ def http2_upstream(cluster: ClusterPlan) -> Message:
     """
     if cluster.leads_to_envoys:
         return _between_envoys()
-    return _upstream({"http2_protocol_options": {}}, _idle_of(cluster))
+    return _upstream({"http2_protocol_options": {}}, _common(cluster))
 
 
 def _between_envoys() -> Message:
@@ -117,16 +114,16 @@ def _between_envoys() -> Message:
     return _upstream({"http2_protocol_options": http2}, common)
 
 
-def _idle_of(cluster: ClusterPlan) -> Message:
-    idle = _IDLE_TO_APPLICATION if cluster.local is not None else _IDLE_TO_OTHERS
-    return {"idle_timeout": idle}
+def _common(cluster: ClusterPlan) -> Message:
+    """Return what holds for every version of HTTP; a policy says it for the own application."""
+    return {} if cluster.local is not None else {"idle_timeout": _IDLE_TO_OTHERS}
 
 
 def _upstream(explicit: Message, common: Message) -> Message:
     return {
         "typed_extension_protocol_options": {
-            _OPTIONS: {
-                "@type": f"type.googleapis.com/{_OPTIONS}",
+            HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
                 "explicit_http_config": explicit,
                 "common_http_protocol_options": common,
             }

@@ -352,4 +352,20 @@ LINKING: tuple[CatalogEntry, ...] = (
         "and maglev need hashOn.",
         example={"app.yaml": "protocol: HTTP\nloadBalancing: {policy: maglev, hashOn: {}}\n"},
     ),
+    CatalogEntry(
+        code="MC503",
+        severity="error",
+        title="policy of the called side",
+        explanation="Some policies are for the Envoys of a service's own hosts, such as how much "
+        "they hand to the application at once. A caller cannot set them in its dependency, and a "
+        "service outside the mesh has no Envoy of ours that would follow them.",
+        example={
+            "app.yaml": _service("app1", "10.0.0.1"),
+            "front.yaml": _service(
+                "front1",
+                "10.0.0.2",
+                "dependentServices:\n- {name: app, egressPort: 9001, inbound: {maxRequests: 5}}\n",
+            ),
+        },
+    ),
 )

@@ -138,11 +138,26 @@ def check_policies(mesh: Mesh, sink: DiagnosticSink) -> None:
     for service in mesh.services.values():
         _check_capabilities(service, service.policies, service.origin, sink)
         _check_values(mesh, service, None, sink)
+        if service.external_hosts:
+            _refuse_called_side(
+                service.policies,
+                service.origin,
+                f'"{service.name}" is outside the mesh: there is no Envoy of ours on its hosts',
+                "remove it",
+                sink,
+            )
         for upstream in service.upstreams:
             target = mesh.services.get(upstream.service)
             if target is not None:
                 called.add(target.protocol)
                 _check_capabilities(target, upstream.overrides, upstream.origin, sink)
+                _refuse_called_side(
+                    upstream.overrides,
+                    upstream.origin,
+                    f'the Envoys of "{target.name}" follow it, and a caller has no say in that',
+                    f'write it in the document of "{target.name}", or in defaults of mesh.yaml',
+                    sink,
+                )
                 _check_values(mesh, target, upstream, sink)
     if not sink.has_errors:  # whoever would use a setting may be what is wrong
         _check_unused(mesh, called, sink)
@@ -168,6 +183,20 @@ def _check_capabilities(
                     for keyword, protocol in PROTOCOL_SPECS.items()
                     if needs <= protocol.provides
                 ),
+            )
+
+
+def _refuse_called_side(
+    policies: PoliciesSpec, origin: Origin, reason: str, hint: str, sink: DiagnosticSink
+) -> None:
+    for policy in POLICY_SPECS.values():
+        if policy.side is Side.CALLED and _written(policy, policies) is not None:
+            place = origin.at(policy.key)
+            sink.report(
+                "MC503",
+                f'"{policy.key}" cannot stand here: {reason}',
+                at=place.key_span,
+                hint=hint,
             )
 
 
@@ -234,11 +263,18 @@ def _needs(
 def _check_unused(mesh: Mesh, called: Iterable[str], sink: DiagnosticSink) -> None:
     if mesh.settings_origin is None or not mesh.services:
         return
-    provided = [PROTOCOL_SPECS[keyword].provides for keyword in called]
+    users = {
+        Side.CALLER: ("no dependency of this mesh can use it", called),
+        Side.CALLED: (
+            "no service of this mesh can use it",
+            [service.protocol for service in mesh.services.values() if service.instances],
+        ),
+    }
     defaults = mesh.settings_origin.at("defaults")
-    for _, place, needs in _needs(mesh.settings.defaults, defaults):
-        if not any(needs <= capabilities for capabilities in provided):
-            _report_unused(place, "no dependency of this mesh can use it", sink)
+    for policy, place, needs in _needs(mesh.settings.defaults, defaults):
+        reason, keywords = users[policy.side]
+        if not any(needs <= PROTOCOL_SPECS[keyword].provides for keyword in keywords):
+            _report_unused(place, reason, sink)
     if mesh.settings.tracing is not None and not any(
         PROTOCOL_SPECS[service.protocol].has_requests for service in mesh.services.values()
     ):

@@ -25,6 +25,7 @@ from meshc.spec.slices import CLUSTER_SCOPES, Scope, Side
 
 if TYPE_CHECKING:
     from meshc.model.mesh import Instance, Mesh, Service, ServiceName, Upstream
+    from meshc.plan.types import PolicyBinding
 
 
 class SharedPlans:
@@ -35,6 +36,7 @@ class SharedPlans:
         self._endpoints: dict[ServiceName, EndpointsPlan] = {}
         self._shared: dict[ServiceName, ChainPlan] = {}
         self._inbound: dict[tuple[ServiceName, object], ChainPlan] = {}
+        self._called: dict[ServiceName, tuple[PolicyBinding, ...]] = {}
         self._listeners: dict[tuple[ServiceName, str], tuple[ListenerPlan, ...]] = {}
         self._own: dict[tuple[ServiceName, ServiceName], ChainPlan] = {}
         self._shapes: dict[tuple[int, ...], NodeShape] = {}
@@ -74,7 +76,7 @@ class SharedPlans:
         if (known := self._inbound.get(key)) is not None:
             return known
         service = self.mesh.services[instance.service]
-        bindings = bind_policies(self.mesh, service, None, Side.CALLED)
+        bindings = self._called_bindings(service)
         cluster = ClusterPlan(
             direction=Direction.INBOUND,
             service=service.name,
@@ -97,6 +99,12 @@ class SharedPlans:
         )
         self._inbound[key] = chain
         return chain
+
+    def _called_bindings(self, service: Service) -> tuple[PolicyBinding, ...]:
+        if (known := self._called.get(service.name)) is None:
+            known = bind_policies(self.mesh, service, None, Side.CALLED)
+            self._called[service.name] = known
+        return known
 
     def outbound(self, upstream: Upstream) -> ChainPlan:
         """Plan how a caller reaches a service; shared unless the caller overrides something."""

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError, core_schema
@@ -138,6 +138,10 @@ HostAddress = Annotated[StrictStr, BeforeValidator(_host)]
 
 Port = Annotated[StrictInt, Field(ge=1, le=65_535)]
 """A TCP port."""
+
+
+Limit = Annotated[StrictInt, Field(ge=1, le=4_294_967_295)] | Literal["none"]
+"""How much of something there may be at once; none: any amount."""
 
 
 class IpPort(SpecModel):

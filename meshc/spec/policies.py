@@ -8,6 +8,8 @@ from pydantic import Field
 
 from meshc.policies.circuit_breakers.spec import SPEC as CIRCUIT_BREAKERS
 from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
+from meshc.policies.inbound.spec import SPEC as INBOUND
+from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import SPEC as LOAD_BALANCING
 from meshc.policies.load_balancing.spec import LoadBalancingSpec
 from meshc.policies.retries.spec import SPEC as RETRIES
@@ -35,6 +37,9 @@ class PoliciesSpec(SpecModel):
     )
     load_balancing: Annotated[LoadBalancingSpec | None, LOAD_BALANCING] = Field(
         default=None, alias="loadBalancing", description=LOAD_BALANCING.summary
+    )
+    inbound: Annotated[InboundSpec | None, INBOUND] = Field(
+        default=None, description=INBOUND.summary
     )
 
 

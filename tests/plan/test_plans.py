@@ -287,11 +287,10 @@ def test_only_protocols_with_requests_have_routes(
     assert plan.inbound.protocol == plan.outbound[0].cluster.protocol == protocol
 
 
-def test_inbound_chains_have_no_policies_because_the_caller_s_envoy_has_them(
-    tmp_path: Path,
-) -> None:
+def test_inbound_chains_have_the_policies_of_the_called_side_alone(tmp_path: Path) -> None:
     shared = plans(tmp_path, {"app.yaml": service(host("app1"), more="retries: {attempts: 5}\n")})
 
     chain = node(shared, "app1").listeners[0].chain
 
-    assert (chain.bindings, chain.cluster.bindings) == ((), ())
+    assert [binding.key for binding in chain.bindings] == ["inbound"]
+    assert chain.cluster.bindings is chain.bindings

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
+from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import LoadBalancingSpec
 from meshc.policies.retries.spec import RetriesSpec
 from meshc.policies.timeouts.spec import TimeoutsSpec
@@ -65,6 +66,7 @@ def test_the_mesh_has_these_defaults() -> None:
             "retries": None,
             "circuitBreakers": None,
             "loadBalancing": None,
+            "inbound": None,
         },
     }
 
@@ -140,7 +142,7 @@ def test_the_protocols_are_these() -> None:
 def test_the_policies_are_these_in_this_order() -> None:
     keys = [info.alias or name for name, info in PoliciesSpec.model_fields.items()]
 
-    assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing"]
+    assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing", "inbound"]
     assert list(POLICY_SPECS) == keys
 
 
@@ -157,6 +159,12 @@ def test_policies_have_these_defaults() -> None:
             max_connections=1_024, max_pending_requests=1_024, max_requests=1_024
         ),
         "loadBalancing": LoadBalancingSpec(policy="roundRobin"),
+        "inbound": InboundSpec(
+            max_connections="none",
+            max_pending_requests="none",
+            max_requests="none",
+            idle=Duration(4_000),
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshc.compile.cluster import threshold
 from meshc.spec.slices import Scope
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def _cluster(value: CircuitBreakersSpec, cluster: Message, _site: Site) -> None:
     (thresholds,) = breakers["thresholds"]
     thresholds["track_remaining"] = True  # shows in metrics how near the limit is
     if value.max_connections is not None:
-        thresholds["max_connections"] = value.max_connections
+        thresholds["max_connections"] = threshold(value.max_connections)
     if value.max_pending_requests is not None:
-        thresholds["max_pending_requests"] = value.max_pending_requests
+        thresholds["max_pending_requests"] = threshold(value.max_pending_requests)
     if value.max_requests is not None:
-        thresholds["max_requests"] = value.max_requests
+        thresholds["max_requests"] = threshold(value.max_requests)
     if value.max_retries is not None:
         thresholds.pop("retry_budget", None)
         thresholds["max_retries"] = value.max_retries

@@ -6,11 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from meshc.spec.fields import SpecModel
+from meshc.spec.fields import Limit, SpecModel
 from meshc.spec.slices import Capability, In, PolicySpec, Scope
-
-_LARGEST = 4_294_967_295
-Limit = Annotated[StrictInt, Field(ge=1, le=_LARGEST)]
 
 
 class CircuitBreakersSpec(SpecModel):
@@ -19,22 +16,22 @@ class CircuitBreakersSpec(SpecModel):
     max_connections: Annotated[Limit | None, In(Scope.CLUSTER)] = Field(
         default=None,
         alias="maxConnections",
-        description="Connections to all hosts together. Default: 1024.",
+        description="Connections to all hosts together; none: no limit. Default: 1024.",
     )
     max_pending_requests: Annotated[
         Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)
     ] = Field(
         default=None,
         alias="maxPendingRequests",
-        description="Requests that wait for a connection. Default: 1024.",
+        description="Requests that wait for a connection; none: no limit. Default: 1024.",
     )
     max_requests: Annotated[Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)] = Field(
         default=None,
         alias="maxRequests",
-        description="Requests under way. Default: 1024.",
+        description="Requests under way; none: no limit. Default: 1024.",
     )
     max_retries: Annotated[
-        Annotated[StrictInt, Field(ge=0, le=_LARGEST)] | None,
+        Annotated[StrictInt, Field(ge=0, le=4_294_967_295)] | None,
         In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES),
     ] = Field(
         default=None,

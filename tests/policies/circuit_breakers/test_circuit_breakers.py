@@ -61,4 +61,16 @@ def test_a_limit_of_requests_is_refused_for_tcp() -> None:
 
 
 def test_the_own_application_is_reached_without_these_limits() -> None:
-    assert "circuit_breakers" not in compiled().cluster("inbound/web")
+    result = compiled("circuitBreakers: {maxConnections: 5, maxRequests: 6}")
+
+    (thresholds,) = result.cluster("inbound/api", "api1")["circuit_breakers"]["thresholds"]
+    assert thresholds["max_connections"] == thresholds["max_requests"] == 4294967295
+
+
+def test_a_limit_can_be_taken_away() -> None:
+    result = compiled("circuitBreakers: {maxRequests: none, maxConnections: none}")
+
+    (thresholds,) = result.cluster()["circuit_breakers"]["thresholds"]
+
+    assert thresholds["max_connections"] == thresholds["max_requests"] == 4294967295
+    assert thresholds["max_pending_requests"] == 1024

@@ -96,12 +96,6 @@ def test_a_service_that_only_consul_knows_is_outside_the_mesh() -> None:
     assert options["explicit_http_config"] == {"http_protocol_options": {}}
 
 
-def test_connections_to_the_application_are_given_up_before_it_closes_them() -> None:
-    options = compiled().cluster("inbound/web")["typed_extension_protocol_options"][_OPTIONS]
-
-    assert options["common_http_protocol_options"] == {"idle_timeout": "4s"}
-
-
 def test_the_span_has_the_name_of_the_service() -> None:
     (resource,) = compiled().files["services/api/rds-outbound.json"]["resources"]
 

@@ -1,0 +1,1 @@
+"""Policy slice: what the called service's own Envoys do with what comes in."""

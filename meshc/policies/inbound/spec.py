@@ -1,0 +1,57 @@
+"""The called side as specs see it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from meshc.spec.fields import Duration, Limit, SpecModel, at_least
+from meshc.spec.slices import Capability, In, PolicySpec, Scope, Side
+
+
+class InboundSpec(SpecModel):
+    """How the Envoy of each host hands what comes in to its application."""
+
+    max_connections: Annotated[Limit | None, In(Scope.CLUSTER)] = Field(
+        default=None,
+        alias="maxConnections",
+        description="Connections to the application of one host. none: no limit. Default: none.",
+    )
+    max_pending_requests: Annotated[Limit | None, In(Scope.CLUSTER)] = Field(
+        default=None,
+        alias="maxPendingRequests",
+        description="Requests, or for TCP connections, that wait for a connection to the "
+        "application. none: no limit. Default: none.",
+    )
+    max_requests: Annotated[Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)] = Field(
+        default=None,
+        alias="maxRequests",
+        description="Requests under way in the application of one host; what is above is answered "
+        "503 at once. none: no limit. Default: none.",
+    )
+    idle: Annotated[
+        Annotated[Duration, at_least("1ms")] | None,
+        In(Scope.UPSTREAM, needs=Capability.HTTP_ROUTES),
+    ] = Field(
+        default=None,
+        description="How long a connection to the application is kept without a request. Shorter "
+        "than the application itself keeps it, or a request meets a connection that is just being "
+        "closed. Default: 4s.",
+    )
+
+
+SPEC = PolicySpec(
+    key="inbound",
+    summary="how much each host's own Envoy hands to its application at once, and how",
+    model=InboundSpec,
+    # The shortest that a common server keeps a silent connection is 2 s (gunicorn); opening one on
+    # the same host costs next to nothing.
+    defaults=InboundSpec(
+        max_connections="none",
+        max_pending_requests="none",
+        max_requests="none",
+        idle=Duration(4_000),
+    ),
+    side=Side.CALLED,
+)
