@@ -90,7 +90,7 @@ routes outbound/app@front: sends every request for app to its hosts
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
 cluster inbound/front: the application of front at 127.0.0.1:9000
   from front.yaml:3:3
-  inbound.idle = 4s: default of meshc
+  inbound.idle = 1s: default of meshc
   inbound.maxConnections = none: default of meshc
   inbound.maxPendingRequests = none: default of meshc
   inbound.maxRequests = none: default of meshc
@@ -131,7 +131,7 @@ routes inbound/app: sends every request for app to the application
   from app.yaml:1:1
 cluster inbound/app: the application of app at 127.0.0.1:9000
   from app.yaml:3:3
-  inbound.idle = 4s: default of meshc
+  inbound.idle = 1s: default of meshc
   inbound.maxConnections = none: default of meshc
   inbound.maxPendingRequests = none: default of meshc
   inbound.maxRequests = none: default of meshc

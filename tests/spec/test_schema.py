@@ -163,7 +163,7 @@ def test_policies_have_these_defaults() -> None:
             max_connections="none",
             max_pending_requests="none",
             max_requests="none",
-            idle=Duration(4_000),
+            idle=Duration(1_000),
         ),
     }
 

@@ -37,7 +37,7 @@ class InboundSpec(SpecModel):
         default=None,
         description="How long a connection to the application is kept without a request. Shorter "
         "than the application itself keeps it, or a request meets a connection that is just being "
-        "closed. Default: 4s.",
+        "closed. Default: 1s.",
     )
 
 
@@ -51,7 +51,7 @@ SPEC = PolicySpec(
         max_connections="none",
         max_pending_requests="none",
         max_requests="none",
-        idle=Duration(4_000),
+        idle=Duration(1_000),
     ),
     side=Side.CALLED,
 )

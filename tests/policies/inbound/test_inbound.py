@@ -48,7 +48,7 @@ def test_connections_to_the_application_are_given_up_before_it_closes_them(proto
     cluster = compiled(protocol=protocol).cluster("inbound/api", "api1")
 
     options = cluster["typed_extension_protocol_options"][_OPTIONS]
-    assert options["common_http_protocol_options"] == {"idle_timeout": "4s"}
+    assert options["common_http_protocol_options"] == {"idle_timeout": "1s"}
 
 
 def test_a_caller_has_no_say_in_it() -> None:
