@@ -107,6 +107,7 @@ cluster outbound/app@front: the hosts of app, for front
 cluster outbound/store: the hosts of store, for all callers on this node
   from team/store.yaml:1:1
   circuitBreakers.maxConnections = 1024: default of meshc
+  circuitBreakers.maxPendingRequests = 1024: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
 cluster tracing/zipkin: the collector that takes the spans of every request
   from mesh.yaml:4:3

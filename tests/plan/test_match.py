@@ -147,7 +147,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
     assert bound(mesh) == {
         "timeouts": {"connect": "2s", "idle": "60s"},
         "retries": {"attempts": 4},
-        "circuitBreakers": {"max_connections": 5},
+        "circuitBreakers": {"max_connections": 5, "max_pending_requests": 5},
         "loadBalancing": {"policy": "roundRobin"},
     }
 

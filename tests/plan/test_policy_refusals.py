@@ -33,12 +33,12 @@ if TYPE_CHECKING:
             'remove it; "request" is for HTTP and HTTP2 and GRPC',
         ),
         (
-            "circuitBreakers: {maxPendingRequests: 1}",
+            "circuitBreakers: {maxRequests: 1}",
             (
-                'MC501 app.yaml:6:19: "maxPendingRequests" needs requests that a route can treat '
+                'MC501 app.yaml:6:19: "maxRequests" needs requests that a route can treat '
                 'one by one, but service "app" speaks TCP'
             ),
-            'remove it; "maxPendingRequests" is for HTTP and HTTP2 and GRPC',
+            'remove it; "maxRequests" is for HTTP and HTTP2 and GRPC',
         ),
     ],
 )

@@ -266,7 +266,6 @@ def _policy_for_requests(pick: Pick, file: str, target: Data, at: Path) -> list[
             ("retries", "budget", 5),
             ("timeouts", "request", "5s"),
             ("circuitBreakers", "maxRequests", 5),
-            ("circuitBreakers", "maxPendingRequests", 5),
             ("circuitBreakers", "maxRetries", 5),
         ]
     )

@@ -155,9 +155,7 @@ def test_policies_have_these_defaults() -> None:
             on_idempotent=("reset",),
             body_buffer=Size(16_777_216),
         ),
-        "circuitBreakers": CircuitBreakersSpec(
-            max_connections=1_024, max_pending_requests=1_024, max_requests=1_024
-        ),
+        "circuitBreakers": CircuitBreakersSpec(max_connections=1_024, max_requests=1_024),
         "loadBalancing": LoadBalancingSpec(policy="roundRobin"),
         "inbound": InboundSpec(
             max_connections="none",

@@ -9,6 +9,8 @@ from pydantic import Field, StrictInt
 from meshc.spec.fields import Limit, SpecModel
 from meshc.spec.slices import Capability, In, PolicySpec, Scope
 
+_WAITING = 1_024
+
 
 class CircuitBreakersSpec(SpecModel):
     """How much one calling Envoy sends to a service at once; what is above fails at once."""
@@ -18,12 +20,11 @@ class CircuitBreakersSpec(SpecModel):
         alias="maxConnections",
         description="Connections to all hosts together; none: no limit. Default: 1024.",
     )
-    max_pending_requests: Annotated[
-        Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)
-    ] = Field(
+    max_pending_requests: Annotated[Limit | None, In(Scope.CLUSTER)] = Field(
         default=None,
         alias="maxPendingRequests",
-        description="Requests that wait for a connection; none: no limit. Default: 1024.",
+        description="Requests, or for TCP connections, that wait for a connection; none: no "
+        "limit. Default: 1024, for TCP as many as maxConnections.",
     )
     max_requests: Annotated[Limit | None, In(Scope.CLUSTER, needs=Capability.HTTP_ROUTES)] = Field(
         default=None,
@@ -40,11 +41,16 @@ class CircuitBreakersSpec(SpecModel):
     )
 
 
+def _derive(value: CircuitBreakersSpec) -> dict[str, object]:
+    """Return how many may wait: of connections that pass bytes on, as many as there may be."""
+    has_requests = value.max_requests is not None
+    return {"max_pending_requests": _WAITING if has_requests else value.max_connections}
+
+
 SPEC = PolicySpec(
     key="circuitBreakers",
     summary="how many connections, requests and retries a caller may have under way",
     model=CircuitBreakersSpec,
-    defaults=CircuitBreakersSpec(
-        max_connections=1_024, max_pending_requests=1_024, max_requests=1_024
-    ),
+    defaults=CircuitBreakersSpec(max_connections=1_024, max_requests=1_024),
+    derive=_derive,
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.slices import compiled
 
 
@@ -49,9 +51,28 @@ def test_a_caller_with_limits_of_its_own_has_a_cluster_and_routes_of_its_own() -
     assert result.route()["cluster"] == "outbound/api"
 
 
-def test_tcp_has_connections_only() -> None:
-    assert compiled(protocol="TCP").cluster()["circuit_breakers"] == {
-        "thresholds": [{"max_connections": 1024, "track_remaining": True}]
+@pytest.mark.parametrize(
+    ("said", "connections", "waiting"),
+    [
+        ("{}", 1024, 1024),
+        ("{maxConnections: 5000}", 5000, 5000),
+        ("{maxConnections: none}", 4294967295, 4294967295),
+        ("{maxConnections: 5000, maxPendingRequests: 20}", 5000, 20),
+    ],
+)
+def test_as_many_tcp_connections_may_be_opened_at_once_as_there_may_be(
+    said: str, connections: int, waiting: int
+) -> None:
+    cluster = compiled(f"circuitBreakers: {said}", protocol="TCP").cluster()
+
+    assert cluster["circuit_breakers"] == {
+        "thresholds": [
+            {
+                "max_connections": connections,
+                "max_pending_requests": waiting,
+                "track_remaining": True,
+            }
+        ]
     }
 
 
