@@ -68,6 +68,13 @@ def connection_manager(
             {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
         ],
         "common_http_protocol_options": {"idle_timeout": _IDLE_ACCEPTED},
+        "http_protocol_options": {
+            # nginx's proxies and old load generators, some of which name no host.
+            "accept_http_10": True,
+            "default_host_for_http_10": chain.service,
+            # Java's Apache HttpClient offers it with every plain request; Envoy would answer 403.
+            "ignore_http_11_upgrade": [{"prefix": "TLS/", "ignore_case": True}],
+        },
         "http2_protocol_options": dict(_WINDOWS),
         "request_headers_timeout": _REQUEST_HEADERS_TIMEOUT,
         # Silence within a request is limited by the caller's route; here it would be a second,

@@ -35,6 +35,11 @@ def test_the_connection_manager_states_what_an_operator_has_to_know() -> None:
             }
         ],
         "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "default_host_for_http_10": "api",
+            "ignore_http_11_upgrade": [{"prefix": "TLS/", "ignore_case": True}],
+        },
         "http2_protocol_options": {
             "initial_stream_window_size": 1_048_576,
             "initial_connection_window_size": 1_073_741_824,
