@@ -80,6 +80,7 @@ routes outbound/app@front: sends every request for app to its hosts
   from front.yaml:7:3
   timeouts.idle = 9s: defaults of the mesh (mesh.yaml:2:14)
   timeouts.request = 5s: the called service (app.yaml:9:12)
+  timeouts.webSocket = 3600s: default of meshc
   retries.attempts = 4: default of meshc
   retries.backoff = 25ms: default of meshc
   retries.bodyBuffer = 16MiB: default of meshc

@@ -10,6 +10,7 @@ from meshc.compile.failure_mark import local_reply_marks
 from meshc.compile.route import routes_source
 from meshc.compile.tracing import hcm_tracing
 from meshc.plan.types import Direction
+from meshc.spec.slices import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def connection_manager(
             # Java's Apache HttpClient offers it with every plain request; Envoy would answer 403.
             "ignore_http_11_upgrade": [{"prefix": "TLS/", "ignore_case": True}],
         },
-        "http2_protocol_options": dict(_WINDOWS),
+        "http2_protocol_options": {**_WINDOWS},
         "request_headers_timeout": _REQUEST_HEADERS_TIMEOUT,
         # Silence within a request is limited by the caller's route; here it would be a second,
         # hidden clock of five minutes.
@@ -86,6 +87,9 @@ def connection_manager(
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
     }
+    if Capability.UPGRADES in context.protocols[chain.protocol].spec.provides:
+        manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+        manager["http2_protocol_options"]["allow_connect"] = True  # WebSockets over HTTP/2
     if chain.direction is Direction.INBOUND:
         manager["local_reply_config"] = local_reply_marks()
     logs = access_log(chain, context)
@@ -100,7 +104,7 @@ def connection_manager(
 def http1_upstream(cluster: ClusterPlan) -> Message:
     """Return cluster fields for applications and foreign hosts that speak HTTP/1.1."""
     if cluster.leads_to_envoys:
-        return _between_envoys()
+        return _between_envoys(allow_connect=True)  # WebSockets
     return _upstream({"http_protocol_options": {}}, _common(cluster))
 
 
@@ -115,8 +119,8 @@ def http2_upstream(cluster: ClusterPlan) -> Message:
     return _upstream({"http2_protocol_options": {}}, _common(cluster))
 
 
-def _between_envoys() -> Message:
-    http2 = {"connection_keepalive": _PING, **_WINDOWS}
+def _between_envoys(**more: bool) -> Message:
+    http2 = {"connection_keepalive": _PING, **_WINDOWS, **more}
     common = {"idle_timeout": _IDLE_TO_OTHERS, "max_response_headers_kb": _RESPONSE_HEADERS_KIB}
     return _upstream({"http2_protocol_options": http2}, common)
 

@@ -8,6 +8,7 @@ import pytest
 
 from meshc.pipeline import BuildOptions, build
 from meshc.plan.match import Layer, bind_policies, layer_origin, overridden_scopes, policy_layers
+from meshc.spec.fields import Duration
 from meshc.spec.policies import POLICY_SPECS
 from meshc.spec.sizes import Size
 from meshc.spec.slices import Scope, Side
@@ -27,7 +28,7 @@ def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
     app, call = app_and_call(mesh)
     return {
         binding.key: {
-            name: str(value) if name in ("request", "idle", "connect", "backoff") else value
+            name: str(value) if isinstance(value, Duration) else value
             for name, value in binding.value
             if value is not None
         }
@@ -40,7 +41,7 @@ def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
 
 def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
     assert bound(mesh_of(tmp_path)) == {
-        "timeouts": {"request": "15s", "idle": "300s"},
+        "timeouts": {"request": "15s", "idle": "300s", "web_socket": "3600s"},
         "retries": {
             "attempts": 4,
             "on": ("connect-failure", "refused-stream", "reset-before-request"),
@@ -182,7 +183,11 @@ def test_a_key_without_a_value_says_nothing(tmp_path: Path) -> None:
         caller="  timeouts: {idle: }\n  circuitBreakers: {maxConnections: null}\n",
     )
 
-    assert bound(mesh)["timeouts"] == {"request": "1s", "idle": "300s"}
+    assert bound(mesh)["timeouts"] == {
+        "request": "1s",
+        "idle": "300s",
+        "web_socket": "3600s",
+    }
     assert bound(mesh)["loadBalancing"] == {"policy": "roundRobin"}
     assert overridden_scopes(app_and_call(mesh)[0], app_and_call(mesh)[1].overrides) == frozenset()
 

@@ -148,7 +148,9 @@ def test_the_policies_are_these_in_this_order() -> None:
 
 def test_policies_have_these_defaults() -> None:
     assert {key: spec.defaults for key, spec in POLICY_SPECS.items()} == {
-        "timeouts": TimeoutsSpec(request=Duration(15_000), idle=POLICY_DEFAULT_IDLE),
+        "timeouts": TimeoutsSpec(
+            request=Duration(15_000), idle=POLICY_DEFAULT_IDLE, web_socket=Duration(3_600_000)
+        ),
         "retries": RetriesSpec(
             attempts=4,
             on=("connect-failure", "refused-stream", "reset-before-request"),

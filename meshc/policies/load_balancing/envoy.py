@@ -35,7 +35,7 @@ def _cluster(value: LoadBalancingSpec, cluster: Message, _site: Site) -> None:
         cluster["maglev_lb_config"] = {"table_size": value.table_size}
 
 
-def _route(value: LoadBalancingSpec, action: Message, _site: Site) -> None:
+def _action(value: LoadBalancingSpec, action: Message, _site: Site) -> None:
     hash_on = value.hash_on
     if value.policy not in HASHING or hash_on is None:
         return
@@ -53,4 +53,4 @@ def _proxy(value: LoadBalancingSpec, proxy: Message, _site: Site) -> None:
         proxy["hash_policy"] = [{"source_ip": {}}]
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ACTION: _route, Scope.PROXY: _proxy}
+EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ACTION: _action, Scope.PROXY: _proxy}

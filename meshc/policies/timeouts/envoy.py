@@ -19,7 +19,7 @@ def _cluster(value: TimeoutsSpec, cluster: Message, _site: Site) -> None:
         cluster["connect_timeout"] = value.connect.envoy
 
 
-def _route(value: TimeoutsSpec, action: Message, _site: Site) -> None:
+def _action(value: TimeoutsSpec, action: Message, _site: Site) -> None:
     # Both are always written: unstated, Envoy ends requests after 15 s and nobody sees why.
     if value.request is not None:
         action["timeout"] = value.request.envoy
@@ -30,9 +30,19 @@ def _route(value: TimeoutsSpec, action: Message, _site: Site) -> None:
         action["idle_timeout"] = value.idle.envoy
 
 
+def _websocket_action(value: TimeoutsSpec, action: Message, _site: Site) -> None:
+    if value.web_socket is not None:
+        action["idle_timeout"] = value.web_socket.envoy
+
+
 def _proxy(value: TimeoutsSpec, proxy: Message, _site: Site) -> None:
     if value.idle is not None:
         proxy["idle_timeout"] = value.idle.envoy
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.ACTION: _route, Scope.PROXY: _proxy}
+EDITS: Mapping[Scope, Edit] = {
+    Scope.CLUSTER: _cluster,
+    Scope.ACTION: _action,
+    Scope.WEBSOCKET_ACTION: _websocket_action,
+    Scope.PROXY: _proxy,
+}

@@ -27,11 +27,20 @@ class TimeoutsSpec(SpecModel):
         description="Longest silence within one request (HTTP) or connection (TCP). "
         "0s: no limit. Default: 5m for requests, 1h for connections, for GRPC 0s.",
     )
+    web_socket: Annotated[
+        Duration | None, In(Scope.WEBSOCKET_ACTION, needs=Capability.UPGRADES)
+    ] = Field(
+        default=None,
+        alias="webSocket",
+        description="Longest silence on a WebSocket. 0s: no limit. Default: 1h.",
+    )
 
 
 SPEC = PolicySpec(
     key="timeouts",
     summary="how long a caller waits for a connection, an answer, the next byte",
     model=TimeoutsSpec,
-    defaults=TimeoutsSpec(request=Duration(15_000), idle=Duration(300_000)),
+    defaults=TimeoutsSpec(
+        request=Duration(15_000), idle=Duration(300_000), web_socket=Duration(3_600_000)
+    ),
 )

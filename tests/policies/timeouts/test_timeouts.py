@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.slices import compiled
 
 
@@ -44,6 +46,33 @@ def test_a_caller_that_overrides_only_routes_shares_the_cluster() -> None:
     assert result.route("rds-outbound@web.json")["timeout"] == "3s"
     assert result.route()["timeout"] == "15s"
     assert result.network_filter()["rds"]["route_config_name"] == "outbound/api@web"
+
+
+@pytest.mark.parametrize(("said", "limit"), [("{}", "3600s"), ("{webSocket: 0s}", "0s")])
+def test_a_websocket_may_be_silent_for_longer_than_a_request(said: str, limit: str) -> None:
+    websocket, *others = compiled(f"timeouts: {said}").routes()
+
+    assert websocket["match"] == {
+        "prefix": "/",
+        "headers": [
+            {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+        ],
+    }
+    assert websocket["route"]["idle_timeout"] == limit
+    assert [one["route"]["idle_timeout"] for one in others] == ["300s", "300s"]
+
+
+def test_a_websocket_that_is_as_any_request_has_no_route_of_its_own() -> None:
+    routes = compiled("timeouts: {webSocket: 5m}\nretries: {onIdempotent: []}").routes()
+
+    assert [one["match"] for one in routes] == [{"prefix": "/"}]
+
+
+@pytest.mark.parametrize("protocol", ["HTTP2", "GRPC", "TCP"])
+def test_only_http_has_websockets(protocol: str) -> None:
+    (finding,) = compiled("timeouts: {webSocket: 5m}", protocol=protocol).findings
+
+    assert finding[:2] == ("MC501", "api.yaml:6:12")
 
 
 def test_grpc_calls_have_no_limit_but_their_own_deadline() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.slices import OUTSIDE, compiled
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -43,13 +45,24 @@ def test_the_connection_manager_states_what_an_operator_has_to_know() -> None:
         "http2_protocol_options": {
             "initial_stream_window_size": 1_048_576,
             "initial_connection_window_size": 1_073_741_824,
+            "allow_connect": True,
         },
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         "request_headers_timeout": "60s",
         "stream_idle_timeout": "0s",
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "server_header_transformation": "PASS_THROUGH",
     }
+
+
+@pytest.mark.parametrize("protocol", ["HTTP2", "GRPC"])
+def test_where_the_application_speaks_http_2_nothing_is_upgraded(protocol: str) -> None:
+    result = compiled(protocol=protocol)
+
+    for manager in (result.network_filter(), result.network_filter("inbound/api", "api1")):
+        assert "upgrade_configs" not in manager
+        assert "allow_connect" not in manager["http2_protocol_options"]
 
 
 def test_directions_are_told_to_envoy() -> None:
@@ -67,6 +80,7 @@ def test_envoys_speak_http_2_with_each_other_and_find_each_other_dead() -> None:
                 "connection_keepalive": {"interval": "0.75s", "timeout": "1.5s"},
                 "initial_stream_window_size": 1_048_576,
                 "initial_connection_window_size": 1_073_741_824,
+                "allow_connect": True,
             }
         },
         "common_http_protocol_options": {
