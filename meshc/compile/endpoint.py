@@ -10,6 +10,7 @@ from meshc.compile.resources import ENDPOINTS, Message, Resource
 from meshc.spec.fields import canonical_ip
 
 if TYPE_CHECKING:
+    from meshc.model.mesh import Address
     from meshc.plan.types import EndpointPlan, EndpointsPlan
 
 # A dead peer is noticed after 60 s of silence and three unanswered probes 10 s apart, long
@@ -30,6 +31,9 @@ _DNS_FAILURE_REFRESH = {"base_interval": "1s", "max_interval": "10s"}
 _DNS_RESOLVER = (
     "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 )
+
+_HTTP_PORT = 80
+"""The one that a client leaves out of the Host header."""
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104, an application listens there
 
@@ -125,6 +129,10 @@ def load_assignment(plan: EndpointsPlan, cluster_name: str) -> Message:
     return message
 
 
+def _authority(address: Address) -> str:
+    return address.host if address.port == _HTTP_PORT else str(address)
+
+
 def _locality_endpoints(hosts: list[EndpointPlan], *, is_external: bool) -> Message:
     message: Message = {
         "lb_endpoints": [_lb_endpoint(host, is_external=is_external) for host in hosts]
@@ -138,9 +146,11 @@ def _locality_endpoints(hosts: list[EndpointPlan], *, is_external: bool) -> Mess
 def _lb_endpoint(host: EndpointPlan, *, is_external: bool) -> Message:
     message = endpoint(*host.address)
     if not is_external:
-        # Shown by /clusters, so that an operator reads host names beside addresses.  A host
-        # outside the mesh keeps its own, which is what it expects to be called by.
+        # Shown by /clusters, so that an operator reads host names beside addresses.
         message["endpoint"]["hostname"] = host.name
+    elif not is_ip(host.address.host):
+        # What requests call it by.  Left to itself Envoy says the name without the port.
+        message["endpoint"]["hostname"] = _authority(host.address)
     if host.weight != 1:
         message["load_balancing_weight"] = host.weight
     if host.labels:

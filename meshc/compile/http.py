@@ -59,6 +59,9 @@ def connection_manager(
 
     ``filters`` come before the router, which must be last; spans are those of ``own_service``.
     """
+    router: Message = {"@type": _ROUTER}
+    if chain.leads_to_foreigners:
+        router["suppress_envoy_headers"] = True
     manager: Message = {
         "@type": _MANAGER,
         "stat_prefix": names.chain_name(chain),
@@ -66,7 +69,7 @@ def connection_manager(
         **routes_source(chain, context),
         "http_filters": [
             *filters,
-            {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
+            {"name": "envoy.filters.http.router", "typed_config": router},
         ],
         "common_http_protocol_options": {"idle_timeout": _IDLE_ACCEPTED},
         "http_protocol_options": {

@@ -28,6 +28,26 @@ def routes_resource(chain: ChainPlan, context: CompileContext) -> Resource:
     return Resource.of(ROUTES, name, route_configuration(chain, context), chain.origin)
 
 
+# What Envoys tell each other about a request, and applications pass on without knowing: nobody
+# outside has use for it, and it shows how the mesh is built.
+_OUR_HEADERS = (
+    "x-envoy-attempt-count",
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+    "x-envoy-force-trace",
+    "x-envoy-internal",
+    "x-envoy-ip-tags",
+    "x-envoy-is-timeout-retry",
+    "x-envoy-original-host",
+    "x-envoy-original-path",
+    "x-envoy-peer-metadata",
+    "x-envoy-peer-metadata-id",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
     """A kind of request: how it is recognized, and which edits it gets beside those of all."""
@@ -58,18 +78,16 @@ _ANY = _Kind()
 
 def route_configuration(chain: ChainPlan, context: CompileContext) -> Message:
     """Return a `RouteConfiguration` that sends every request to the chain's cluster."""
-    return {
-        "name": names.chain_name(chain),
-        "virtual_hosts": [
-            {
-                "name": chain.service,
-                "domains": ["*"],
-                "routes": _routes(chain, context),
-                # Only the Envoy of a called host may say it, to the Envoy of a caller.
-                "response_headers_to_remove": [FAILURE_HEADER],
-            }
-        ],
+    virtual_host: Message = {
+        "name": chain.service,
+        "domains": ["*"],
+        "routes": _routes(chain, context),
+        # Only the Envoy of a called host may say it, to the Envoy of a caller.
+        "response_headers_to_remove": [FAILURE_HEADER],
     }
+    if chain.leads_to_foreigners:
+        virtual_host["request_headers_to_remove"] = list(_OUR_HEADERS)
+    return {"name": names.chain_name(chain), "virtual_hosts": [virtual_host]}
 
 
 def _routes(chain: ChainPlan, context: CompileContext) -> list[Message]:

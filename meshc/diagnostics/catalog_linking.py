@@ -294,6 +294,18 @@ LINKING: tuple[CatalogEntry, ...] = (
         },
     ),
     CatalogEntry(
+        code="MC323",
+        severity="warning",
+        title="plain text to port 443",
+        explanation="A service outside the mesh has requests and a host at port 443, where servers "
+        "expect TLS. Envoy speaks plain text to it, so every request would fail. With protocol: "
+        "TCP the application encrypts and Envoy passes its bytes on.",
+        example={
+            "pay.yaml": "protocol: HTTP\nhosts:\n- name: pay1\n"
+            "  externalAddr: {host: api.example.com, port: 443}\n"
+        },
+    ),
+    CatalogEntry(
         code="MC330",
         severity="warning",
         title="dependency that is not in the store yet",

@@ -23,15 +23,17 @@ from meshc.model.mesh import (
 )
 from meshc.spec.fields import canonical_ip
 from meshc.spec.origin import Origin
+from meshc.spec.schema import PROTOCOL_SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meshc.diagnostics import DiagnosticSink
     from meshc.spec.load import ServiceDocument, SpecSet
-    from meshc.spec.schema import HostSpec, MeshSpec
+    from meshc.spec.schema import AppProtocol, HostSpec, MeshSpec
 
 _NOWHERE = Locality()
+_HTTPS_PORT = 443
 
 
 def link(specs: SpecSet, sink: DiagnosticSink) -> Mesh:
@@ -129,6 +131,8 @@ def _service(declared: ServiceDocument, sink: DiagnosticSink) -> Service:
             hint="make two services of it: calls to the two kinds need different settings",
             related=[Related(instances[0].origin.at("ingressAddr").span, "a host inside the mesh")],
         )
+    if PROTOCOL_SPECS[spec.protocol].has_requests:
+        _check_plain_text(external, name, spec.protocol, sink)
     upstreams = _upstreams(declared, name, sink)
     if external and upstreams:
         sink.report(
@@ -187,6 +191,21 @@ def _external(host: HostSpec, origin: Origin) -> ExternalHost:
         labels=host.labels,
         origin=origin,
     )
+
+
+def _check_plain_text(
+    hosts: Iterable[ExternalHost], service: ServiceName, protocol: AppProtocol, sink: DiagnosticSink
+) -> None:
+    for host in hosts:
+        if host.address.port == _HTTPS_PORT:
+            sink.report(
+                "MC323",
+                f'service "{service}" is spoken to in plain text ({protocol}) at port 443, '
+                "where servers expect TLS",
+                at=host.origin.at("externalAddr", "port").span,
+                hint="meshc does not encrypt yet: let the application encrypt and write "
+                "protocol: TCP, which passes its bytes on; or take a port that speaks plain text",
+            )
 
 
 def _upstreams(

@@ -113,6 +113,11 @@ class ChainPlan:
     bindings: tuple[PolicyBinding, ...]
     origin: Origin = field(compare=False, repr=False)
 
+    @property
+    def leads_to_foreigners(self) -> bool:
+        """Whether it leads to hosts that have no Envoy of this mesh."""
+        return self.direction is Direction.OUTBOUND and not self.cluster.leads_to_envoys
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerPlan:

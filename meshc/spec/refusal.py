@@ -31,6 +31,25 @@ _TYPES = {
     "model_attributes_type": "a mapping",
 }
 
+_ENCRYPTED = (
+    "meshc does not encrypt yet, and {plain} would send plain text; protocol: TCP passes encrypted "
+    "bytes on as they are"
+)
+# Words that people know from elsewhere, where the nearest allowed one would mislead.
+_OTHER_PROTOCOLS = {
+    "HTTPS": _ENCRYPTED.format(plain="HTTP"),
+    "WSS": _ENCRYPTED.format(plain="HTTP"),
+    "H2": _ENCRYPTED.format(plain="HTTP2"),
+    "GRPCS": _ENCRYPTED.format(plain="GRPC"),
+    "TLS": 'did you mean "TCP"? It passes encrypted bytes on as they are',
+    "SSL": 'did you mean "TCP"? It passes encrypted bytes on as they are',
+    "WS": 'did you mean "HTTP"? WebSockets pass through it',
+    "WEBSOCKET": 'did you mean "HTTP"? WebSockets pass through it',
+    "HTTP/1.1": 'did you mean "HTTP"?',
+    "HTTP/2": 'did you mean "HTTP2"?',
+    "H2C": 'did you mean "HTTP2"?',
+}
+
 
 def validated(model: type[_Model], document: Document, sink: DiagnosticSink) -> _Model | None:
     """Return the typed form of a document, or None if what the schema refuses was reported."""
@@ -103,7 +122,7 @@ def _report(
             hint=_type_hint(kind, error["input"]),
         )
     else:
-        message, value_hint = _value_problem(error)
+        message, value_hint = _value_problem(error, key)
         sink.report(
             "MC204", f"{_subject(location)} {message}", at=document.span(location), hint=value_hint
         )
@@ -149,9 +168,9 @@ def _type_hint(kind: str, value: object) -> str | None:
 
 
 def _value_problem(  # noqa: PLR0911, a table of cases
-    error: ErrorDetails,
+    error: ErrorDetails, name: str
 ) -> tuple[str, str | None]:
-    """Word a refused value for its author: what is wrong, and what would be right."""
+    """Word the refused value of a key for its author: what is wrong, and what would be right."""
     context = error.get("ctx", {})
     value = error["input"]
     shown = quoted(value) if not isinstance(value, list | dict | tuple) else "what is there"
@@ -159,8 +178,8 @@ def _value_problem(  # noqa: PLR0911, a table of cases
         case "literal_error":
             expected = str(context["expected"]).replace("True", "true")
             allowed = [part.strip("'") for part in _split_expected(expected)]
-            hint = _did_you_mean(str(value), allowed)
-            return f"cannot be {shown}", hint
+            hint = _OTHER_PROTOCOLS.get(str(value).upper()) if name == "protocol" else None
+            return f"cannot be {shown}", hint or _did_you_mean(str(value), allowed)
         case "greater_than_equal":
             return f"is {shown}, below the smallest allowed value {context['ge']:.10g}", None
         case "less_than_equal":

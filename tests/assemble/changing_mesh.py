@@ -244,7 +244,7 @@ class ChangingMesh:
         name = self._service()
         host = self.random.choice((f"10.200.0.{self._new() % 250 + 1}", "example.org"))
         self.services[name]["hosts"] = [
-            {"name": f"outside-{self._new()}", "externalAddr": {"host": host, "port": 443}}
+            {"name": f"outside-{self._new()}", "externalAddr": {"host": host, "port": 8443}}
         ]
         self.services[name]["dependentServices"] = []
 

@@ -72,7 +72,7 @@ def test_an_instance_says_what_its_entry_says(tmp_path: Path) -> None:
 
 def test_an_external_host_says_whether_envoy_must_resolve_it(tmp_path: Path) -> None:
     text = (
-        "protocol: HTTP\nhosts:\n- {name: b, externalAddr: {host: API.example.com., port: 443}}\n"
+        "protocol: HTTP\nhosts:\n- {name: b, externalAddr: {host: API.example.com., port: 8443}}\n"
         "- {name: a, externalAddr: {host: 192.0.2.1, port: 80}, weight: 7, "
         "locality: {region: eu}, labels: {x: y}}\n"
     )
@@ -81,7 +81,7 @@ def test_an_external_host_says_whether_envoy_must_resolve_it(tmp_path: Path) -> 
 
     assert [(one.name, one.address, one.has_dns_name) for one in hosts] == [
         ("a", Address("192.0.2.1", 80), False),
-        ("b", Address("api.example.com", 443), True),
+        ("b", Address("api.example.com", 8443), True),
     ]
     first: ExternalHost = hosts[0]
     assert (first.weight, first.locality, first.labels) == (7, Locality("eu", ""), {"x": "y"})

@@ -379,4 +379,4 @@ def test_the_one_model_in_an_annotation_is_found(annotation: object, expected: o
 def test_an_error_of_an_unknown_kind_is_shown_with_the_validator_s_words() -> None:
     error: Any = {"type": "new_kind", "input": "x", "msg": "Input should be better"}
 
-    assert _value_problem(error) == ('cannot be "x"', "Input should be better")
+    assert _value_problem(error, "port") == ('cannot be "x"', "Input should be better")
