@@ -250,6 +250,8 @@ def _upstream(mesh: Mesh, plan: ChainPlan | ClusterPlan) -> Upstream | None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)
     if hasattr(value, "model_dump"):

@@ -8,6 +8,7 @@ from meshc.compile.interfaces import CompileContext, PolicySlice, ProtocolSlice
 from meshc.policies.circuit_breakers import envoy as circuit_breakers
 from meshc.policies.inbound import envoy as inbound
 from meshc.policies.load_balancing import envoy as load_balancing
+from meshc.policies.outlier_detection import envoy as outlier_detection
 from meshc.policies.retries import envoy as retries
 from meshc.policies.timeouts import envoy as timeouts
 from meshc.protocols.grpc.envoy import GrpcCompiler
@@ -32,6 +33,7 @@ POLICIES: tuple[PolicySlice, ...] = (
     PolicySlice(spec=POLICY_SPECS["retries"], edits=retries.EDITS),
     PolicySlice(spec=POLICY_SPECS["circuitBreakers"], edits=circuit_breakers.EDITS),
     PolicySlice(spec=POLICY_SPECS["loadBalancing"], edits=load_balancing.EDITS),
+    PolicySlice(spec=POLICY_SPECS["outlierDetection"], edits=outlier_detection.EDITS),
     PolicySlice(spec=POLICY_SPECS["inbound"], edits=inbound.EDITS),
 )
 

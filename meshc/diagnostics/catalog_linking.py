@@ -380,4 +380,16 @@ LINKING: tuple[CatalogEntry, ...] = (
             ),
         },
     ),
+    CatalogEntry(
+        code="MC504",
+        severity="error",
+        title="limits that contradict each other",
+        explanation="Two fields of one policy exclude each other, such as a first time without "
+        "requests that is longer than the longest. The fields may come from different places: "
+        "meshc explain shows who had the last word on each.",
+        example={
+            "app.yaml": "protocol: HTTP\n"
+            "outlierDetection: {ejectionTime: 30s, maxEjectionTime: 10s}\n"
+        },
+    ),
 )

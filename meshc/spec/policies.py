@@ -12,6 +12,8 @@ from meshc.policies.inbound.spec import SPEC as INBOUND
 from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import SPEC as LOAD_BALANCING
 from meshc.policies.load_balancing.spec import LoadBalancingSpec
+from meshc.policies.outlier_detection.spec import SPEC as OUTLIER_DETECTION
+from meshc.policies.outlier_detection.spec import OutlierDetectionSpec
 from meshc.policies.retries.spec import SPEC as RETRIES
 from meshc.policies.retries.spec import RetriesSpec
 from meshc.policies.timeouts.spec import SPEC as TIMEOUTS
@@ -37,6 +39,9 @@ class PoliciesSpec(SpecModel):
     )
     load_balancing: Annotated[LoadBalancingSpec | None, LOAD_BALANCING] = Field(
         default=None, alias="loadBalancing", description=LOAD_BALANCING.summary
+    )
+    outlier_detection: Annotated[OutlierDetectionSpec | None, OUTLIER_DETECTION] = Field(
+        default=None, alias="outlierDetection", description=OUTLIER_DETECTION.summary
     )
     inbound: Annotated[InboundSpec | None, INBOUND] = Field(
         default=None, description=INBOUND.summary

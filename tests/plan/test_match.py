@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 CLUSTER, ACTION, PROXY = Scope.CLUSTER, Scope.ACTION, Scope.PROXY
 
+_OUTLIERS = {
+    "enabled": True,
+    "consecutive_failures": 3,
+    "ejection_time": "10s",
+    "max_ejection_time": "60s",
+    "max_ejected_percent": 50,
+}
+
 
 def bound(mesh: Mesh) -> dict[str, dict[str, Any]]:
     """Policies of the call from front to app, without what is not said."""
@@ -56,6 +64,7 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
             "max_requests": 1_024,
         },
         "loadBalancing": {"policy": "roundRobin"},
+        "outlierDetection": _OUTLIERS,
     }
 
 
@@ -66,7 +75,7 @@ def test_policies_are_bound_in_the_order_of_the_registry(tmp_path: Path) -> None
         binding.key for binding in bind_policies(mesh, app_and_call(mesh)[0], None, Side.CALLER)
     ]
 
-    assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing"]
+    assert keys == list(POLICY_SPECS)[:-1], "inbound is for the called side"
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
         "retries": {"attempts": 4},
         "circuitBreakers": {"max_connections": 5, "max_pending_requests": 5},
         "loadBalancing": {"policy": "roundRobin"},
+        "outlierDetection": _OUTLIERS,
     }
 
 
@@ -166,7 +176,13 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
 
     db = {str(name): found for name, found in mesh.services.items()}["db"]
     values = {binding.key: binding.value for binding in bind_policies(mesh, db, None, Side.CALLER)}
-    assert set(values) == {"timeouts", "retries", "circuitBreakers", "loadBalancing"}
+    assert set(values) == {
+        "timeouts",
+        "retries",
+        "circuitBreakers",
+        "loadBalancing",
+        "outlierDetection",
+    }
     assert values["timeouts"].model_dump()["request"] is None
     assert values["retries"].model_dump(exclude_none=True) == {"attempts": 5}
     assert values["circuitBreakers"].model_dump()["max_retries"] is None

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
 from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import LoadBalancingSpec
+from meshc.policies.outlier_detection.spec import OutlierDetectionSpec
 from meshc.policies.retries.spec import RetriesSpec
 from meshc.policies.timeouts.spec import TimeoutsSpec
 from meshc.spec.fields import Duration
@@ -66,6 +67,7 @@ def test_the_mesh_has_these_defaults() -> None:
             "retries": None,
             "circuitBreakers": None,
             "loadBalancing": None,
+            "outlierDetection": None,
             "inbound": None,
         },
     }
@@ -142,7 +144,14 @@ def test_the_protocols_are_these() -> None:
 def test_the_policies_are_these_in_this_order() -> None:
     keys = [info.alias or name for name, info in PoliciesSpec.model_fields.items()]
 
-    assert keys == ["timeouts", "retries", "circuitBreakers", "loadBalancing", "inbound"]
+    assert keys == [
+        "timeouts",
+        "retries",
+        "circuitBreakers",
+        "loadBalancing",
+        "outlierDetection",
+        "inbound",
+    ]
     assert list(POLICY_SPECS) == keys
 
 
@@ -159,6 +168,13 @@ def test_policies_have_these_defaults() -> None:
         ),
         "circuitBreakers": CircuitBreakersSpec(max_connections=1_024, max_requests=1_024),
         "loadBalancing": LoadBalancingSpec(policy="roundRobin"),
+        "outlierDetection": OutlierDetectionSpec(
+            enabled=True,
+            consecutive_failures=3,
+            ejection_time=Duration(10_000),
+            max_ejection_time=Duration(60_000),
+            max_ejected_percent=50,
+        ),
         "inbound": InboundSpec(
             max_connections="none",
             max_pending_requests="none",

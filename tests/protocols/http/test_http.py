@@ -8,6 +8,14 @@ from tests.slices import OUTSIDE, compiled
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
+_OUTLIERS = {
+    "error_matcher": {
+        "http_response_headers_match": {
+            "headers": [{"name": "x-meshc-failure", "present_match": True}]
+        }
+    }
+}
+
 
 def test_the_connection_manager_states_what_an_operator_has_to_know() -> None:
     manager = compiled().network_filter()
@@ -87,6 +95,7 @@ def test_envoys_speak_http_2_with_each_other_and_find_each_other_dead() -> None:
             "idle_timeout": "1800s",
             "max_response_headers_kb": 96,
         },
+        "outlier_detection": _OUTLIERS,
     }
 
 
@@ -104,6 +113,7 @@ def test_hosts_outside_the_mesh_are_spoken_to_in_http_1() -> None:
         "@type": f"type.googleapis.com/{_OPTIONS}",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"idle_timeout": "1800s"},
+        "outlier_detection": _OUTLIERS,
     }
 
 

@@ -1,0 +1,1 @@
+"""Policy slice: when a host gets nothing for a while."""
