@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshc.compile.interfaces import CompileContext, PolicySlice, ProtocolSlice
 from meshc.policies.circuit_breakers import envoy as circuit_breakers
+from meshc.policies.health_checks import envoy as health_checks
 from meshc.policies.inbound import envoy as inbound
 from meshc.policies.load_balancing import envoy as load_balancing
 from meshc.policies.outlier_detection import envoy as outlier_detection
@@ -34,6 +35,7 @@ POLICIES: tuple[PolicySlice, ...] = (
     PolicySlice(spec=POLICY_SPECS["circuitBreakers"], edits=circuit_breakers.EDITS),
     PolicySlice(spec=POLICY_SPECS["loadBalancing"], edits=load_balancing.EDITS),
     PolicySlice(spec=POLICY_SPECS["outlierDetection"], edits=outlier_detection.EDITS),
+    PolicySlice(spec=POLICY_SPECS["healthChecks"], edits=health_checks.EDITS),
     PolicySlice(spec=POLICY_SPECS["inbound"], edits=inbound.EDITS),
 )
 

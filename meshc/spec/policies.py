@@ -8,6 +8,8 @@ from pydantic import Field
 
 from meshc.policies.circuit_breakers.spec import SPEC as CIRCUIT_BREAKERS
 from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
+from meshc.policies.health_checks.spec import SPEC as HEALTH_CHECKS
+from meshc.policies.health_checks.spec import HealthChecksSpec
 from meshc.policies.inbound.spec import SPEC as INBOUND
 from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import SPEC as LOAD_BALANCING
@@ -42,6 +44,9 @@ class PoliciesSpec(SpecModel):
     )
     outlier_detection: Annotated[OutlierDetectionSpec | None, OUTLIER_DETECTION] = Field(
         default=None, alias="outlierDetection", description=OUTLIER_DETECTION.summary
+    )
+    health_checks: Annotated[HealthChecksSpec | None, HEALTH_CHECKS] = Field(
+        default=None, alias="healthChecks", description=HEALTH_CHECKS.summary
     )
     inbound: Annotated[InboundSpec | None, INBOUND] = Field(
         default=None, description=INBOUND.summary

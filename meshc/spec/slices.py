@@ -18,6 +18,7 @@ class Capability(enum.Enum):
 
     HTTP_ROUTES = "requests that a route can treat one by one"
     METHODS = "requests with methods, some of which are safe to repeat"
+    GRPC_CALLS = "calls of gRPC"
     UPGRADES = "connections that can be upgraded, as WebSockets are"
     BYTE_STREAMS = "connections that are passed on byte by byte"
 

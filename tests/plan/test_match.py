@@ -65,6 +65,7 @@ def test_without_a_word_meshc_s_defaults_hold(tmp_path: Path) -> None:
         },
         "loadBalancing": {"policy": "roundRobin"},
         "outlierDetection": _OUTLIERS,
+        "healthChecks": {},
     }
 
 
@@ -160,6 +161,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
         "circuitBreakers": {"max_connections": 5, "max_pending_requests": 5},
         "loadBalancing": {"policy": "roundRobin"},
         "outlierDetection": _OUTLIERS,
+        "healthChecks": {},
     }
 
 
@@ -182,6 +184,7 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
         "circuitBreakers",
         "loadBalancing",
         "outlierDetection",
+        "healthChecks",
     }
     assert values["timeouts"].model_dump()["request"] is None
     assert values["retries"].model_dump(exclude_none=True) == {"attempts": 5}

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from meshc.policies.circuit_breakers.spec import CircuitBreakersSpec
+from meshc.policies.health_checks.spec import HealthChecksSpec
 from meshc.policies.inbound.spec import InboundSpec
 from meshc.policies.load_balancing.spec import LoadBalancingSpec
 from meshc.policies.outlier_detection.spec import OutlierDetectionSpec
@@ -68,6 +69,7 @@ def test_the_mesh_has_these_defaults() -> None:
             "circuitBreakers": None,
             "loadBalancing": None,
             "outlierDetection": None,
+            "healthChecks": None,
             "inbound": None,
         },
     }
@@ -150,6 +152,7 @@ def test_the_policies_are_these_in_this_order() -> None:
         "circuitBreakers",
         "loadBalancing",
         "outlierDetection",
+        "healthChecks",
         "inbound",
     ]
     assert list(POLICY_SPECS) == keys
@@ -175,6 +178,7 @@ def test_policies_have_these_defaults() -> None:
             max_ejection_time=Duration(60_000),
             max_ejected_percent=50,
         ),
+        "healthChecks": HealthChecksSpec(),
         "inbound": InboundSpec(
             max_connections="none",
             max_pending_requests="none",

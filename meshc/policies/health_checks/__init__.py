@@ -1,0 +1,1 @@
+"""Policy slice: asking hosts how they are."""
