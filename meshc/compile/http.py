@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from meshc.compile import names
 from meshc.compile.access_log import access_log
 from meshc.compile.failure_mark import local_reply_marks
+from meshc.compile.interfaces import Site
 from meshc.compile.route import routes_source
 from meshc.compile.tracing import hcm_tracing
 from meshc.plan.types import Direction
-from meshc.spec.slices import Capability
+from meshc.spec.slices import Capability, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +102,7 @@ def connection_manager(
     tracing = hcm_tracing(context, own_service)
     if tracing is not None:
         manager["tracing"] = tracing
+    context.apply(Scope.MANAGER, chain.bindings, manager, Site.of_chain(chain))
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 

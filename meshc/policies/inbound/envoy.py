@@ -30,4 +30,30 @@ def _upstream(value: InboundSpec, options: Message, _site: Site) -> None:
         options.setdefault("common_http_protocol_options", {})["idle_timeout"] = value.idle.envoy
 
 
-EDITS: Mapping[Scope, Edit] = {Scope.CLUSTER: _cluster, Scope.UPSTREAM: _upstream}
+def _manager(value: InboundSpec, manager: Message, _site: Site) -> None:
+    if value.trusted_hops is not None:
+        manager["use_remote_address"] = True
+        manager["xff_num_trusted_hops"] = value.trusted_hops
+
+
+def _route(value: InboundSpec, route: Message, _site: Site) -> None:
+    if value.trusted_hops is None:
+        # Envoy's own way of appending also decides who is to be believed, and would take
+        # X-Forwarded-Proto away from what comes through a caller's Envoy.
+        route["request_headers_to_add"] = [
+            {
+                "header": {
+                    "key": "x-forwarded-for",
+                    "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+                },
+                "append_action": "APPEND_IF_EXISTS_OR_ADD",
+            }
+        ]
+
+
+EDITS: Mapping[Scope, Edit] = {
+    Scope.CLUSTER: _cluster,
+    Scope.UPSTREAM: _upstream,
+    Scope.MANAGER: _manager,
+    Scope.ROUTE: _route,
+}

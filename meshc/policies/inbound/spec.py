@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from meshc.spec.fields import Duration, Limit, SpecModel, at_least
 from meshc.spec.slices import Capability, In, PolicySpec, Scope, Side
@@ -38,6 +38,18 @@ class InboundSpec(SpecModel):
         description="How long a connection to the application is kept without a request. Shorter "
         "than the application itself keeps it, or a request meets a connection that is just being "
         "closed. Default: 1s.",
+    )
+    trusted_hops: Annotated[
+        Annotated[StrictInt, Field(ge=0, le=10)] | None,
+        In(Scope.MANAGER, Scope.ROUTE, needs=Capability.HTTP_ROUTES),
+    ] = Field(
+        default=None,
+        alias="trustedHops",
+        description="For a service that is called from outside the mesh: so many proxies stand "
+        "before it, each of which appends its client to X-Forwarded-For. The address before theirs "
+        "is the client's, in access logs too; with 0 it is the one that connects, and what it "
+        "claims in X-Forwarded-Proto counts for nothing. Default: all that comes is passed on, the "
+        "one that connects is appended.",
     )
 
 

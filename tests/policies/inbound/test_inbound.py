@@ -51,6 +51,33 @@ def test_connections_to_the_application_are_given_up_before_it_closes_them(proto
     assert options["common_http_protocol_options"] == {"idle_timeout": "1s"}
 
 
+def test_who_connects_is_appended_to_who_the_request_is_for() -> None:
+    result = compiled()
+
+    assert result.routes("rds-inbound.json")[0]["request_headers_to_add"] == [
+        {
+            "header": {
+                "key": "x-forwarded-for",
+                "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+            },
+            "append_action": "APPEND_IF_EXISTS_OR_ADD",
+        }
+    ]
+    assert "use_remote_address" not in result.network_filter("inbound/api", "api1")
+    assert all("request_headers_to_add" not in route for route in result.routes())
+
+
+@pytest.mark.parametrize("hops", [0, 2])
+def test_proxies_in_front_are_believed_as_far_as_a_spec_says(hops: int) -> None:
+    result = compiled(f"inbound: {{trustedHops: {hops}}}")
+
+    manager = result.network_filter("inbound/api", "api1")
+    assert manager["use_remote_address"] is True
+    assert manager["xff_num_trusted_hops"] == hops
+    assert "request_headers_to_add" not in result.routes("rds-inbound.json")[0]
+    assert "use_remote_address" not in result.network_filter()
+
+
 def test_a_caller_has_no_say_in_it() -> None:
     assert compiled(dependency="inbound: {maxRequests: 5}").findings == [
         (
