@@ -282,10 +282,12 @@ def _check_dependency(upstream: Upstream, target: Service, sink: DiagnosticSink)
             related=[Related(target.origin.at("protocol").span, "what the service speaks")],
         )
     check_health(upstream, target, sink)
-    if not target.instances and not target.external_hosts and not target.is_only_in_consul:
+    hosts = [host.weight for host in (target.instances or target.external_hosts)]
+    if not any(hosts) and not target.is_only_in_consul:
+        missing = "hosts with another weight than 0" if hosts else "hosts"
         sink.report(
             "MC309",
-            f'dependency "{target.name}" has no hosts, so calls to it will fail',
+            f'dependency "{target.name}" has no {missing}, so calls to it will fail',
             at=upstream.origin.at("name").span,
             hint="list its hosts, or remove the dependency",
             related=[Related(target.origin.span, "the service without hosts")],

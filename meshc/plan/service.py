@@ -230,6 +230,7 @@ class SharedPlans:
                 origin=instance.origin,
             )
             for instance in service.instances
+            if instance.weight
         ]
         outside = [
             EndpointPlan(
@@ -241,12 +242,13 @@ class SharedPlans:
                 origin=host.origin,
             )
             for host in service.external_hosts
+            if host.weight
         ]
         plan = EndpointsPlan(
             service=service.name,
             endpoints=tuple(inside + outside),
             has_dns_names=any(host.has_dns_name for host in service.external_hosts),
-            is_external=bool(outside) or service.is_only_in_consul,
+            is_external=bool(service.external_hosts) or service.is_only_in_consul,
             origin=service.origin,
         )
         self._endpoints[service.name] = plan

@@ -24,6 +24,7 @@ _DNS_NAME = re.compile(
 # Exactly the IPv4 addresses in their only accepted form; `ipaddress` takes ten times as long.
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}\Z")
+_LINK_LOCAL = re.compile(r"fe[89ab][0-9a-f]:")  # fe80::/10
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9xX.a-fA-F]+\Z")
 _DURATION = re.compile(r"([0-9]+)(?:\.([0-9]{1,3}))?(ms|s|m|h)\Z")
 _DURATION_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
@@ -99,12 +100,29 @@ def _ip(value: object) -> object:
             "{value} is not an IP address",
             {"value": quoted(value), "hint": _ip_hint(value)},
         )
+    return _reachable(canonical, value)
+
+
+def _reachable(canonical: str, value: str) -> str:
+    """Refuse a link-local IPv6 address: Envoy cannot bind it or connect to it as it stands."""
+    if _LINK_LOCAL.match(canonical):
+        raise PydanticCustomError(
+            "MC206",
+            "{value} is a link-local address: which one is meant depends on an interface, and a "
+            "document cannot name one",
+            {
+                "value": quoted(value),
+                "hint": "use a global address, or a private one from fd00::/8",
+            },
+        )
     return canonical
 
 
 def _ip_hint(value: str) -> str:
     if value == "localhost":
         return "write 127.0.0.1 or ::1: Envoy listens on addresses, not on names"
+    if "%" in value:
+        return "an address without an interface is needed: a global one, or one from fd00::/8"
     if value.startswith("["):
         return "write IPv6 addresses without brackets"
     if _LOOKS_LIKE_IPV4.match(value):
@@ -117,7 +135,7 @@ def _host(value: object) -> object:
         return value
     canonical = canonical_ip(value)
     if canonical is not None:
-        return canonical
+        return _reachable(canonical, value)
     last_label = value.rstrip(".").rpartition(".")[2]
     # A name whose last label is a number is an address in disguise (127.1, 0x7f.1); resolvers
     # disagree about it, so it is never taken for a name.

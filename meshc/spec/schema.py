@@ -91,8 +91,10 @@ class HostSpec(SpecModel):
     )
     labels: Labels = Field(default={}, description="Facts about the host.")
     locality: LocalitySpec | None = Field(default=None, description="Where the host stands.")
-    weight: Annotated[StrictInt, Field(ge=1, le=128)] = Field(
-        default=1, description="Share of traffic beside the other hosts of the service."
+    weight: Annotated[StrictInt, Field(ge=0, le=128)] = Field(
+        default=1,
+        description="Share of traffic beside the other hosts of the service. 0: no new requests "
+        "and connections; what is under way ends in peace.",
     )
 
     @model_validator(mode="after")

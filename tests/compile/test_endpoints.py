@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.case import CASES
+from tests.slices import compiled
 
 
 def groups(case: str, service: str) -> list[dict[str, Any]]:
@@ -46,3 +47,32 @@ def test_the_locality_of_a_host_holds_for_all_services_on_it() -> None:
         "box": {"region": "east"},
         "spare": None,
     }
+
+
+_TWO = """hosts:
+- {name: a1, ingressAddr: {host: 10.0.0.1, port: 80}, substanceAddr: {host: 127.0.0.1, port: 9}}
+- {name: a2, ingressAddr: {host: 10.0.0.2, port: 80}, substanceAddr: {host: 127.0.0.1, port: 9},
+   weight: 0}
+"""
+
+
+def test_a_host_of_weight_0_gets_nothing_new_and_keeps_what_it_runs() -> None:
+    result = compiled(called=_TWO)
+
+    (assignment,) = result.files["services/api/eds.json"]["resources"]
+    assert [hosts(group) for group in assignment["endpoints"]] == [["a1"]]
+    assert result.listener("inbound/api", "a2")
+    assert result.files["services/api/instances.json"]["instances"][1]["weight"] == 0
+    assert result.findings == []
+
+
+def test_a_service_whose_hosts_all_have_weight_0_is_reported() -> None:
+    result = compiled(called=_TWO.replace("port: 9}}", "port: 9}, weight: 0}"))
+
+    assert result.findings == [
+        (
+            "MC309",
+            "web.yaml:7:9",
+            ('dependency "api" has no hosts with another weight than 0, so calls to it will fail'),
+        )
+    ]

@@ -98,7 +98,7 @@ def a_value_has_the_wrong_type(pick: Pick) -> list[Expected]:
 OUT_OF_RANGE: dict[str, list[object]] = {
     "port": [0, 65_536, -1, 2**64 - 1],
     "egressPort": [0, 65_536],
-    "weight": [0, 129],
+    "weight": [-1, 129],
     "protocol": ["HTPP", "http", 5, None, []],
     "attempts": [-1, 11],
     "maxConnections": [0, 4_294_967_296],

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from meshc.artifact.layout import is_name
 from meshc.spec.fields import (
@@ -125,6 +125,10 @@ def test_an_address_is_kept_in_one_form(text: str, kept: str) -> None:
     [
         ("localhost", "write 127.0.0.1 or ::1: Envoy listens on addresses, not on names"),
         ("[::1]", "write IPv6 addresses without brackets"),
+        (
+            "fe80::1%eth0",
+            "an address without an interface is needed: a global one, or one from fd00::/8",
+        ),
         *(
             (
                 text,
@@ -135,7 +139,7 @@ def test_an_address_is_kept_in_one_form(text: str, kept: str) -> None:
         *(
             (text, "write an IPv4 or IPv6 address; names are resolved for external hosts only")
             for text in (
-                *("", "app.example.com", "fe80::1%eth0", "10.0.0.1/8", "10.0.0.1:80", " 10.0.0.1"),
+                *("", "app.example.com", "10.0.0.1/8", "10.0.0.1:80", " 10.0.0.1"),
                 *("10.0.0.1\n", ":::", "1::2::3", "\u0661.1.1.1", "::ffff:10.0.0"),
             )
         ),
@@ -276,3 +280,17 @@ def test_ipv4_addresses_are_those_of_the_standard_library(text: str) -> None:
         expected = None
 
     assert canonical_ip(text) == expected
+
+
+@pytest.mark.parametrize("host", ["fe80::1", "febf::1", "FE80:0::1"])
+@pytest.mark.parametrize("model", [IpPort, HostPort])
+def test_a_link_local_address_is_none_without_its_interface(
+    model: type[IpPort | HostPort], host: str
+) -> None:
+    with pytest.raises(ValidationError, match="is a link-local address"):
+        model.model_validate({"host": host, "port": 80})
+
+
+@pytest.mark.parametrize("host", ["fec0::1", "fd00::1", "fe7f::1", "169.254.0.1"])
+def test_other_private_addresses_are_fine(host: str) -> None:
+    assert IpPort.model_validate({"host": host, "port": 80}).host == host

@@ -145,7 +145,7 @@ def _service(mesh: str, facts: InstanceFacts, notes: _Notes) -> ServiceEntry:
         port=facts.port,
         tags=("meshc", f"mesh-{mesh}", protocol),
         meta=_told(metadata, facts.node, notes),
-        weight=facts.weight,
+        weight=max(1, facts.weight),  # Consul refuses 0, by which a host gets no new requests
     )
 
 

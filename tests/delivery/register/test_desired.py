@@ -25,6 +25,12 @@ def test_a_host_is_a_node_of_its_own_that_says_what_it_is() -> None:
     }
 
 
+def test_an_instance_that_gets_nothing_new_has_the_smallest_weight_that_consul_has() -> None:
+    (node,) = entries("shop", instance("web", "box", weight=0))
+
+    assert [service.weight for service in node.instances] == [1]
+
+
 def test_an_instance_says_where_it_is_and_whose() -> None:
     facts = instance(
         "web",
