@@ -32,6 +32,7 @@ COMMANDS = {
     "consul": "Register the hosts of the mesh in Consul, where everybody finds them.",
     "bootstrap": "Print what a node's Envoy starts with.",
     "materialize": "Lay a node's files out as its Envoy watches them.",
+    "drain": "Let an Envoy's requests end before it is stopped.",
     "agent": "Deliver files under a running Envoy, and know what it made of them.",
     "serve": "Serve the same bundle to Envoys over gRPC xDS.",
     "schema": "Print the JSON Schema of the documents, for editors.",

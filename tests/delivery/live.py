@@ -12,6 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from meshc.delivery.agent.admin import AdminAddress, EnvoyAdmin
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_LIMIT_S = 20
+_PREFACE = b"PRI * HTTP/2"
 
 
 def envoy_or_skip() -> Path:
@@ -50,8 +54,29 @@ def until(condition: Callable[[], bool], what: str, limit_s: float = START_LIMIT
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    """Speaks HTTP/1.1, as applications do, and HTTP/2, as callers' Envoys do with other Envoys."""
+
     protocol_version = "HTTP/1.1"
     name: ClassVar[bytes] = b""
+
+    def handle(self) -> None:
+        if self.connection.recv(len(_PREFACE), socket.MSG_PEEK) == _PREFACE:
+            self._handle_http2()
+        else:
+            super().handle()
+
+    def _handle_http2(self) -> None:
+        peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        peer.initiate_connection()
+        self.connection.sendall(peer.data_to_send())
+        with contextlib.suppress(ConnectionError):
+            while data := self.connection.recv(65_536):
+                for event in peer.receive_data(data):
+                    if isinstance(event, h2.events.RequestReceived):
+                        length = ("content-length", str(len(self.name)))
+                        peer.send_headers(event.stream_id, [(":status", "200"), length])
+                        peer.send_data(event.stream_id, self.name, end_stream=True)
+                self.connection.sendall(peer.data_to_send())
 
     def do_GET(self) -> None:
         self.send_response(200)

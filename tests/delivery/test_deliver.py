@@ -327,6 +327,19 @@ def test_an_envoy_that_stops_answering_is_given_up_after_a_while(
     assert read_files(tmp_path)["cds.json"] == OLD["cds.json"]
 
 
+def test_a_service_that_comes_to_a_host_asks_for_no_restart(
+    envoy: FakeEnvoy, tmp_path: Path
+) -> None:
+    bootstrap = json.loads(OLD["bootstrap.json"])
+    bootstrap["node"]["cluster"] = "a+b"
+    changed = OLD | {"bootstrap.json": json.dumps(bootstrap).encode()}
+
+    result = deliver(bundle(changed), tmp_path, admin=envoy, patience=QUICK)
+
+    assert result.written == ("bootstrap.json",)
+    assert not result.needs_restart
+
+
 def test_a_changed_bootstrap_asks_for_a_restart(envoy: FakeEnvoy, tmp_path: Path) -> None:
     new = node_files(listeners=[], clusters=[], admin=(HOST, 9902))
     changed = OLD | {"bootstrap.json": new["bootstrap.json"]}

@@ -1,6 +1,6 @@
 """Run one command of a unit confined as the unit says, where there is no systemd to do it.
 
-    python confined.py UNIT ROOT pre|main
+    python confined.py UNIT ROOT pre|main|stop
 
 The kernel does what it would do under systemd: the unit's users, a read-only host with the unit's
 own folders in it, the system call filter, no memory that is written to and executed, processes of
@@ -23,6 +23,7 @@ from pathlib import Path
 _NEW_MOUNTS, _NEW_USERS = 0x00020000, 0x10000000
 _NO_NEW_PRIVILEGES, _MDWE, _REFUSE_EXEC_GAIN = 38, 65, 1
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_KEYS = {"pre": "ExecStartPre", "main": "ExecStart", "stop": "ExecStop"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Settings = dict[str, list[str]]
@@ -49,8 +50,8 @@ def main() -> None:
     others = [_number(root, "group", [name]) for name in settings.get("SupplementaryGroups", [])]
     denied = _denied(settings.get("SystemCallFilter", []))
     _checked(_libc.unshare(_NEW_MOUNTS))
-    _lay_out_host(root, settings, is_sandboxed=which == "main")
-    [command] = settings["ExecStartPre" if which == "pre" else "ExecStart"]
+    _lay_out_host(root, settings, is_sandboxed=which != "pre")
+    [command] = settings[_KEYS[which]]
     _enter_folder(settings)
     if which == "pre":
         # "+": with all privileges and outside of the sandbox.
@@ -65,7 +66,7 @@ def main() -> None:
     _checked(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     if settings["MemoryDenyWriteExecute"] == ["yes"]:
         _checked(_libc.prctl(_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0))
-    parts = shlex.split(command)
+    parts = shlex.split(command.removeprefix("-"))
     _filter_system_calls(denied)
     os.execv(parts[0], parts)
 

@@ -129,6 +129,12 @@ class Host:
             self._command(unit, "pre"), capture_output=True, text=True, check=False, env=_bare()
         )
 
+    def drain(self, unit: str) -> subprocess.CompletedProcess[str]:
+        """Run what a unit runs before it is stopped."""
+        return subprocess.run(
+            self._command(unit, "stop"), capture_output=True, text=True, check=False, env=_bare()
+        )
+
     def start(self, unit: str) -> None:
         environment = _bare()
         if unit in {"meshc-agent", "meshc-serve"}:

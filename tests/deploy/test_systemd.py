@@ -109,6 +109,17 @@ def test_envoy_drains_for_as_long_as_a_mesh_says_unless_it_says_otherwise() -> N
     assert f"{drains[1]}s" == str(MeshSpec(name="any").drain_time)
 
 
+def test_systemd_waits_for_as_long_as_draining_may_take() -> None:
+    unit = read_unit(UNITS / ENVOY)
+    [command], [patience] = unit["ExecStop"], unit["TimeoutStopSec"]
+
+    within = re.search(r"--within (\d+)", command)
+
+    assert within is not None
+    assert command.startswith("-"), "an Envoy that has ended by itself is no failure of the unit"
+    assert int(patience) > int(within[1])
+
+
 def test_envoy_starts_from_where_the_agent_and_a_mesh_put_its_files() -> None:
     [command] = read_unit(UNITS / ENVOY)["ExecStart"]
     target = tomllib.loads((UNITS / "agent.toml").read_text())["target"]

@@ -150,6 +150,32 @@ def test_the_agents_service_cannot_write_elsewhere(host: Host) -> None:
     assert tried.stderr.count("Read-only file system") == 2
 
 
+def test_an_envoy_lets_go_of_its_callers_before_it_is_stopped(host: Host) -> None:
+    drained = host.drain(ENVOY)
+    with pytest.raises(ConnectionRefusedError):
+        get((ADDRESS, host.egress))
+
+    assert (drained.returncode, drained.stdout, drained.stderr) == (0, "", "")
+    assert host.stop(ENVOY) == 0
+    host.await_state("envoy-down")
+    assert host.prepare(ENVOY).returncode == 0
+    host.start(ENVOY)
+    host.await_state("ok")
+
+
+def test_draining_an_envoy_that_has_gone_says_so(host: Host) -> None:
+    assert host.stop(ENVOY) == 0
+    host.await_state("envoy-down")
+
+    drained = host.drain(ENVOY)
+
+    assert drained.returncode == 3
+    assert f"nobody listens at Envoy's admin address {ADDRESS}" in drained.stderr
+    assert host.prepare(ENVOY).returncode == 0
+    host.start(ENVOY)
+    host.await_state("ok")
+
+
 def test_an_envoy_that_is_restarted_finds_the_agent_looking_after_its_files(host: Host) -> None:
     assert host.stop(ENVOY) == 0
     host.await_state("envoy-down")

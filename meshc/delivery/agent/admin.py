@@ -205,14 +205,26 @@ class EnvoyAdmin:
                 raise self._nonsense(error) from error
         return found
 
+    def gauges(self, pattern: str) -> dict[str, int]:
+        """Ask for the gauges whose names match."""
+        found = self._stats("type=Gauges&filter=" + quote(pattern))
+        return {name: value for name, value in found.items() if isinstance(value, int)}
+
+    def fail_health(self) -> None:
+        """Let Envoy tell every peer that its connection ends with the next answer."""
+        self._ask("/healthcheck/fail", "POST")
+
+    def stop_listening(self, *, is_inbound_only: bool) -> None:
+        """Let Envoy accept no new connections; those that are open go on."""
+        self._ask("/drain_listeners" + ("?inboundonly" if is_inbound_only else ""), "POST")
+
     def _total(self, names: tuple[str, ...]) -> int:
         """Add up some gauges; Envoy need not look through its counters for them."""
         pattern = "|".join(re.escape(name) for name in names)
-        found = self._stats("type=Gauges&filter=" + quote(f"^({pattern})$"))
-        values = [found.get(name) for name in names]
-        if not all(isinstance(value, int) for value in values):
+        found = self.gauges(f"^({pattern})$")
+        if found.keys() != set(names):
             raise self._nonsense("counters are missing")
-        return sum(value for value in values if isinstance(value, int))
+        return sum(found.values())
 
     def _stats(self, query: str) -> dict[str, int | str]:
         data = self._json(f"/stats?format=json&{query}")
@@ -229,14 +241,14 @@ class EnvoyAdmin:
 
     def _json(self, path: str) -> dict[str, Any]:
         try:
-            data = json.loads(self._get(path))
+            data = json.loads(self._ask(path))
         except (ValueError, RecursionError) as error:
             raise self._nonsense(error) from error
         if not isinstance(data, dict):
             raise self._nonsense("no object")
         return data
 
-    def _get(self, path: str) -> bytes:
+    def _ask(self, path: str, method: str = "GET") -> bytes:
         limits = Limits(deadline=time.monotonic() + self._deadline_s, max_body=_MAX_BODY)
         try:
             stream = connect(self.address.host, self.address.port, limits)
@@ -248,7 +260,7 @@ class EnvoyAdmin:
         except OSError as error:
             raise self._silent(error) from error
         try:
-            reply = ask(stream, path, host="localhost", limits=limits, headers={})
+            reply = ask(stream, path, host="localhost", limits=limits, headers={}, method=method)
         except (OSError, BadReplyError) as error:
             raise self._silent(error) from error
         finally:

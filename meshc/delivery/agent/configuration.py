@@ -115,6 +115,21 @@ def read_configuration(files: Mapping[str, bytes], *, origin: str) -> Configurat
     )
 
 
+def needs_restart(old: Configuration, new: Configuration) -> bool:
+    """Whether an Envoy has to be started again to run another bootstrap.
+
+    The list of services in its node's cluster is for spans and logs alone; a service that comes to
+    a host or leaves it is worth no restart.
+    """
+    return _without_services(old.bootstrap) != _without_services(new.bootstrap)
+
+
+def _without_services(bootstrap: Mapping[str, Any]) -> dict[str, Any]:
+    node = bootstrap.get("node")
+    named = {**node, "cluster": ""} if isinstance(node, dict) else node
+    return {**bootstrap, "node": named}
+
+
 def version_of(data: bytes, path: str = "") -> str:
     """Return the ``version_info`` of a file, which Envoy repeats once it has accepted it."""
     version = _known_version(data) if len(data) <= _SMALL else _version_in(data)

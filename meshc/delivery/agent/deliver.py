@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Never, assert_never
 
-from meshc.artifact.layout import BOOTSTRAP, CDS, LDS
-from meshc.delivery.agent.configuration import version_of
+from meshc.artifact.layout import CDS, LDS
+from meshc.delivery.agent.configuration import needs_restart, version_of
 from meshc.delivery.agent.confirm import Outcome, Patience, Watch, await_zero, patiently
 from meshc.delivery.agent.haste import Haste, unhurried
 from meshc.delivery.agent.outset import stale_files, survey
@@ -96,7 +96,7 @@ def deliver(
         written=tuple(dict.fromkeys(delivery.written)),
         removed=tuple(delivery.removed),
         left_clusters=delivery.left_clusters,
-        needs_restart=outset.old.files[BOOTSTRAP] != outset.new.files[BOOTSTRAP],
+        needs_restart=needs_restart(outset.old, outset.new),
         seconds=time.monotonic() - started,
     )
 

@@ -1,4 +1,4 @@
-"""One HTTP GET over a socket, under a deadline, a limit of size and a least speed.
+"""One HTTP request over a socket, under a deadline, a limit of size and a least speed.
 
 `http.client` would do, but it brings `email` and `ssl` along: 4 MiB in a process whose target is
 22, on hosts where nobody uses TLS.
@@ -94,15 +94,21 @@ def _family(host: str) -> socket.AddressFamily | None:
 
 
 def ask(
-    stream: Stream, target: str, *, host: str, limits: Limits, headers: Mapping[str, str]
+    stream: Stream,
+    target: str,
+    *,
+    host: str,
+    limits: Limits,
+    headers: Mapping[str, str],
+    method: str = "GET",
 ) -> Reply:
-    """Send a GET and read the reply; the connection is of no use afterwards.
+    """Send a request without a body and read the reply; the connection is of no use afterwards.
 
     Raises:
         BadReplyError: what comes back is no HTTP, or too much.
         OSError: the connection ends, or time is up.
     """
-    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     text = "\r\n".join([*lines, "", ""])
     if not text.isascii() or len(text.split("\r\n")) != len(lines) + 2:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, assert_never
 
-from meshc.artifact.layout import BOOTSTRAP
 from meshc.artifact.manifest import drain_seconds
-from meshc.delivery.agent.configuration import read_configuration
+from meshc.delivery.agent.configuration import needs_restart, read_configuration
 from meshc.delivery.agent.deliver import DeliveryResult
 from meshc.delivery.agent.haste import Haste, unhurried
 from meshc.delivery.agent.outset import check_complete
@@ -87,7 +86,7 @@ def deliver_unconfirmed(
         written=tuple(dict.fromkeys(written)),
         removed=tuple(removed),
         left_clusters=left,
-        needs_restart=old.files[BOOTSTRAP] != new.files[BOOTSTRAP],
+        needs_restart=needs_restart(old, new),
         seconds=time.monotonic() - started,
     )
 

@@ -49,7 +49,7 @@ def trust_the_dump(patch: pytest.MonkeyPatch) -> None:
     real_versions, real_states = EnvoyAdmin.versions, EnvoyAdmin.states
 
     def dumped(self: EnvoyAdmin) -> dict[Subscription, str]:
-        sections: list[dict[str, Any]] = json.loads(self._get("/config_dump"))["configs"]
+        sections: list[dict[str, Any]] = json.loads(self._ask("/config_dump"))["configs"]
         return {
             name: str(section.get("version_info", ""))
             for section in sections

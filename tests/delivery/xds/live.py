@@ -181,7 +181,7 @@ def generation_of(bundle: Path) -> str:
 
 def configured(admin: EnvoyAdmin) -> dict[str, Any]:
     """What an Envoy runs, without where it comes from and when it came."""
-    dump = json.loads(admin._get("/config_dump?include_eds"))
+    dump = json.loads(admin._ask("/config_dump?include_eds"))
     found: dict[str, Any] = {}
     for part in dump["configs"]:
         for resource in _resources_in(part):

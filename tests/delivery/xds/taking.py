@@ -108,5 +108,5 @@ def complaints(admin: EnvoyAdmin) -> dict[str, int]:
 
 
 def _counts(admin: EnvoyAdmin) -> dict[str, int]:
-    stats = json.loads(admin._get("/stats?format=json"))["stats"]
+    stats = json.loads(admin._ask("/stats?format=json"))["stats"]
     return {one["name"]: one["value"] for one in stats if "name" in one}

@@ -78,7 +78,7 @@ def test_a_server_with_another_name_is_not_believed(tmp_path: Path, alternative:
 
 def _refused(admin: EnvoyAdmin) -> int:
     """How often an Envoy did not believe the name in a certificate of the server."""
-    said = admin._get("/stats?filter=^cluster.xds.ssl.fail_verify_san$").decode()
+    said = admin._ask("/stats?filter=^cluster.xds.ssl.fail_verify_san$").decode()
     return int(said.partition(": ")[2] or 0)
 
 

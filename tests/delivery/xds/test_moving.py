@@ -47,7 +47,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 def _counted(admin: EnvoyAdmin) -> dict[str, Any]:
     """What an Envoy has taken so far: counts of updates and what they did, and versions."""
-    stats = json.loads(admin._get("/stats?format=json"))["stats"]
+    stats = json.loads(admin._ask("/stats?format=json"))["stats"]
     counts = {one["name"]: one["value"] for one in stats if "name" in one}
     found = {name: value for name, value in counts.items() if name.endswith(_COUNTED)}
     for name, value in counts.items():

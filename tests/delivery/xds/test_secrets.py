@@ -161,7 +161,7 @@ def test_a_file_of_an_unknown_type_is_no_bundle(tmp_path: Path) -> None:
 
 def _held(admin: Any) -> dict[str, str]:
     """Certificates that an Envoy has from its server: name → version."""
-    dump = json.loads(admin._get("/config_dump?resource=dynamic_active_secrets"))
+    dump = json.loads(admin._ask("/config_dump?resource=dynamic_active_secrets"))
     return {one["name"]: one["version_info"] for one in dump["configs"]}
 
 
