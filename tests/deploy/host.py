@@ -18,6 +18,7 @@ import pytest
 import meshc
 from meshc.delivery.agent.status import read_status
 from tests.delivery.live import free_ports, until
+from tests.envoy.running import alone_on_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,6 +197,11 @@ def installed() -> Iterator[Host]:
         pytest.skip("only root can run services of other users")
     if subprocess.run(_MOUNT, capture_output=True, check=False).returncode:
         pytest.skip("root may not mount here, as in many containers")
+    with alone_on_this_machine("units"):  # the users of two hosts would be the same ones
+        yield from _host()
+
+
+def _host() -> Iterator[Host]:
     # Not below pytest's own folder, which other users cannot enter.
     root = Path(tempfile.mkdtemp(prefix="meshc-test-", dir="/var/tmp"))
     root.chmod(0o755)
