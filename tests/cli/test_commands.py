@@ -250,6 +250,10 @@ def test_a_node_is_explained_resource_by_resource(mesh: Path) -> None:
         "  from specs/app.yaml:1:1\n"
         "cluster inbound/app: the application of app at 127.0.0.1:9000\n"
         "  from specs/app.yaml:3:3\n"
+        "  inbound.idle = 1s: default of meshc\n"
+        "  inbound.maxConnections = none: default of meshc\n"
+        "  inbound.maxPendingRequests = none: default of meshc\n"
+        "  inbound.maxRequests = none: default of meshc\n"
     )
     data = json.loads(run("explain", "app1", "inbound/app", "--format", "json", cwd=mesh).stdout)
     assert [entry["kind"] for entry in data] == ["listener", "routes", "cluster"]

@@ -1,10 +1,12 @@
 """An application as a process: HTTP/1.1 with WebSockets, HTTP/2, gRPC, or bytes over TCP.
 
-    python application.py KIND HOST PORT NAME SEEN
+    python application.py NAME SEEN TAKES KIND=HOST:PORT [KIND=HOST:PORT ...]
 
-Every answer says the application's name.  Before it does anything with a request it appends the
-request's id to the file SEEN, so that what it saw outlives a kill.  SIGTERM makes it accept nothing
-more, finish what is under way, and end.
+Every answer says the application's name, and takes TAKES seconds.  Before it does anything with a
+request it appends the request's id to the file SEEN, so that what it saw outlives a kill.
+
+SIGTERM makes it accept nothing more, finish what is under way, and end.  SIGUSR1 makes it answer
+503, SIGUSR2 take two seconds, SIGHUP end connections in place of answers; SIGWINCH ends all three.
 
 Paths of HTTP: ``/slow?SECONDS``, ``/status?CODE``, ``/headers`` (answers them), ``/close`` (ends
 the connection in place of an answer), ``/ws`` (a WebSocket that sends back what it gets).
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import enum
+import functools
 import hashlib
 import json
 import os
@@ -26,15 +30,28 @@ from typing import TYPE_CHECKING
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import grpc
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PIECE = 1 << 16
 _BACKLOG = 4096
+_SLOW_S = 2.0
+
+
+class Mood(enum.Enum):
+    """How it treats requests; signals change that."""
+
+    WELL = signal.SIGWINCH
+    REFUSING = signal.SIGUSR1
+    SLOW = signal.SIGUSR2
+    RESETTING = signal.SIGHUP
 
 
 @dataclass(slots=True)
@@ -43,19 +60,27 @@ class Application:
 
     name: str
     seen: int
+    takes_s: float = 0.0
+    mood: Mood = Mood.WELL
     under_way: int = 0
     is_ending: bool = False
     idle: set[asyncio.StreamWriter] = field(default_factory=set)
-
-    async def drained(self) -> None:
-        """Wait until nothing is under way."""
-        while self.under_way:  # noqa: ASYNC110, an event for each request would cost more
-            await asyncio.sleep(0.01)
 
     def see(self, request: str) -> None:
         """Remember a request, in one write that a kill cannot take back."""
         if request:
             os.write(self.seen, f"{request}\n".encode())
+
+    async def take_time(self) -> None:
+        """Work on a request."""
+        pause = _SLOW_S if self.mood is Mood.SLOW else self.takes_s
+        if pause:
+            await asyncio.sleep(pause)
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way."""
+        while self.under_way:  # noqa: ASYNC110, an event for each request would cost more
+            await asyncio.sleep(0.01)
 
     async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer requests of HTTP/1.1 until the connection ends."""
@@ -79,11 +104,14 @@ class Application:
         method, target, _ = line.split(" ")
         self.see(headers.get("x-id", ""))
         path, _, argument = target.partition("?")
+        if self.mood is Mood.RESETTING:
+            writer.transport.abort()
+            return False
         if path == "/ws":
             await self._websocket(headers, reader, writer)
             return False
         size = await _read_body(headers, reader)
-        status, body = "200 OK", self.name
+        status, body = "503 Busy" if self.mood is Mood.REFUSING else "200 OK", self.name
         if path == "/close":
             return False
         if path == "/slow":
@@ -93,6 +121,7 @@ class Application:
         elif path == "/headers":
             lines = [one.split(": ", 1) for one in rest if ": " in one]
             body = json.dumps({"line": line, "headers": lines, "app": self.name})
+        await self.take_time()
         lasts = not self.is_ending and headers.get("connection") != "close"
         text = [
             f"HTTP/1.1 {status}",
@@ -120,6 +149,7 @@ class Application:
             data = await reader.readexactly(size & 0x7F)
             text = bytes(one ^ mask[place % 4] for place, one in enumerate(data))
             self.see(text.decode())
+            await self.take_time()
             writer.write(bytes([first, len(text)]) + text)
             await writer.drain()
 
@@ -130,6 +160,7 @@ class Application:
         writer.write(peer.data_to_send())
         self.idle.add(writer)
         sizes: dict[int, int] = {}
+        answers: set[asyncio.Task[None]] = set()
         while data := await reader.read(_PIECE):
             for event in peer.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
@@ -139,22 +170,75 @@ class Application:
                     sizes[event.stream_id] += len(event.data)
                     peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, h2.events.StreamEnded):
-                    body = self.name.encode()
-                    answer = [(":status", "200"), ("x-app", self.name)]
-                    answer.append(("x-body", str(sizes.pop(event.stream_id))))
-                    answer.append(("content-length", str(len(body))))
-                    peer.send_headers(event.stream_id, answer)
-                    peer.send_data(event.stream_id, body, end_stream=True)
+                    size = sizes.pop(event.stream_id)
+                    task = asyncio.create_task(
+                        self._answer_http2(peer, writer, event.stream_id, size)
+                    )
+                    answers.add(task)
+                    task.add_done_callback(answers.discard)
             writer.write(peer.data_to_send())
             await writer.drain()
+
+    async def _answer_http2(
+        self,
+        peer: h2.connection.H2Connection,
+        writer: asyncio.StreamWriter,
+        stream: int,
+        size: int,
+    ) -> None:
+        if self.mood is Mood.RESETTING:
+            writer.transport.abort()
+            return
+        self.under_way += 1
+        try:
+            await self.take_time()
+            body = self.name.encode()
+            answer = [
+                (":status", "503" if self.mood is Mood.REFUSING else "200"),
+                ("x-app", self.name),
+                ("x-body", str(size)),
+                ("content-length", str(len(body))),
+            ]
+            peer.send_headers(stream, answer)
+            peer.send_data(stream, body, end_stream=True)
+            writer.write(peer.data_to_send())
+        except h2.exceptions.ProtocolError:
+            pass  # the other side has lost interest
+        finally:
+            self.under_way -= 1
 
     async def tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer every line with the name."""
         self.idle.add(writer)
         while line := await reader.readline():
             self.see(line.decode().strip())
+            if self.mood is Mood.RESETTING:
+                writer.transport.abort()
+                return
+            await self.take_time()
             writer.write(f"{self.name}\n".encode())
             await writer.drain()
+
+    async def unary(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        """Answer a call: an id, and after a space how many seconds the answer takes."""
+        import grpc  # noqa: PLC0415, for this kind alone
+
+        name, _, seconds = request.decode().partition(" ")
+        self.see(name)
+        if self.mood is Mood.REFUSING:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self.name)
+        await self.take_time()
+        await asyncio.sleep(float(seconds or 0))
+        return self.name.encode()
+
+    async def stream(
+        self,
+        requests: AsyncIterator[bytes],
+        context: grpc.aio.ServicerContext[bytes, bytes],
+    ) -> AsyncIterator[bytes]:
+        """Answer each message of a stream as a call."""
+        async for request in requests:
+            yield await self.unary(request, context)
 
     def handler(self, kind: str) -> Handler:
         """Return what treats a connection; however it ends, the application goes on."""
@@ -164,6 +248,8 @@ class Application:
             try:
                 await treat(reader, writer)
             except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+                pass
+            except h2.exceptions.ProtocolError:
                 pass
             finally:
                 self.idle.discard(writer)
@@ -189,77 +275,59 @@ async def _read_body(headers: dict[str, str], reader: asyncio.StreamReader) -> i
     return total
 
 
-async def _serve(application: Application, kind: str, host: str, port: int) -> None:
+async def _serve(application: Application, places: dict[str, tuple[str, int]]) -> None:
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    server = await asyncio.start_server(
-        application.handler(kind), host, port, limit=1 << 20, backlog=_BACKLOG
-    )
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    for mood in Mood:
+        loop.add_signal_handler(mood.value, functools.partial(setattr, application, "mood", mood))
+    rpc = await _grpc_server(application, places.pop("grpc")) if "grpc" in places else None
+    servers = [
+        await asyncio.start_server(
+            application.handler(kind), *place, limit=1 << 20, backlog=_BACKLOG
+        )
+        for kind, place in places.items()
+    ]
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     await ended.wait()
     application.is_ending = True
-    server.close()
+    for server in servers:
+        server.close()
     for writer in list(application.idle):
         writer.close()
+    if rpc is not None:
+        await rpc.stop(10)
     await application.drained()
 
 
-def _serve_grpc(application: Application, host: str, port: int) -> None:
-    """Serve with gRPC's own server in its default settings: ``/t/Unary`` and ``/t/Stream``.
-
-    A request is an id, and after a space how many seconds the answer takes.
-    """
-    import threading  # noqa: PLC0415, for this kind alone
-    import time  # noqa: PLC0415
-    from concurrent import futures  # noqa: PLC0415
-
-    import grpc  # noqa: PLC0415
-
-    def unary(request: bytes, _context: object) -> bytes:
-        name, _, seconds = request.decode().partition(" ")
-        application.see(name)
-        time.sleep(float(seconds or 0))
-        return application.name.encode()
-
-    def stream(requests: AsyncIterator[bytes], context: object) -> object:
-        for request in requests:  # type: ignore[attr-defined]
-            yield unary(request, context)
+async def _grpc_server(application: Application, place: tuple[str, int]) -> grpc.aio.Server:
+    """Start gRPC's own server in its default settings: ``/t/Unary`` and ``/t/Stream``."""
+    import grpc  # noqa: PLC0415, for this kind alone
 
     def as_it_is(data: bytes) -> bytes:
         return data
 
-    class Methods(grpc.GenericRpcHandler):
-        def service(
-            self, details: grpc.HandlerCallDetails
-        ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-            kind = str(details.method).rpartition("/")[2]
-            if kind == "Unary":
-                return grpc.unary_unary_rpc_method_handler(unary, as_it_is, as_it_is)
-            if kind == "Stream":
-                return grpc.stream_stream_rpc_method_handler(stream, as_it_is, as_it_is)
-            return None
-
-    server = grpc.server(futures.ThreadPoolExecutor(300))
-    server.add_generic_rpc_handlers((Methods(),))
-    server.add_insecure_port(f"{host}:{port}")
-    server.start()
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    sys.stdout.write("listening\n")
-    sys.stdout.flush()
-    ended.wait()
-    server.stop(10).wait()
+    methods = {
+        "Unary": grpc.unary_unary_rpc_method_handler(application.unary, as_it_is, as_it_is),
+        "Stream": grpc.stream_stream_rpc_method_handler(application.stream, as_it_is, as_it_is),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t", methods),))
+    server.add_insecure_port(f"{place[0]}:{place[1]}")
+    await server.start()
+    return server
 
 
 def main() -> None:
-    kind, host, port, name, seen = sys.argv[1:]
+    name, seen, takes, *wanted = sys.argv[1:]
     descriptor = os.open(Path(seen), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    application = Application(name, descriptor)
-    if kind == "grpc":
-        _serve_grpc(application, host, int(port))
-    else:
-        asyncio.run(_serve(application, kind, host, int(port)))
+    places = {}
+    for one in wanted:
+        kind, _, place = one.partition("=")
+        host, _, port = place.rpartition(":")
+        places[kind] = (host, int(port))
+    asyncio.run(_serve(Application(name, descriptor, float(takes)), places))
 
 
 if __name__ == "__main__":

@@ -143,9 +143,9 @@ class Running:
 
     def start_application(self, kind: str, place: tuple[str, int], name: str) -> None:
         host, port = place
-        command = [sys.executable, str(_APPLICATION), kind, host, str(port), name]
+        command = [sys.executable, str(_APPLICATION), name, str(self._folder / f"{name}.seen")]
         process = Process(
-            [*command, str(self._folder / f"{name}.seen")],
+            [*command, "0", f"{kind}={host}:{port}"],
             folder=self._folder,
             log=self._folder / f"{name}.log",
         )
