@@ -73,6 +73,7 @@ listener outbound/store@front: takes the calls of front to store at 127.0.0.1:90
   from front.yaml:12:3
   timeouts.idle = 9s: defaults of the mesh (mesh.yaml:2:14)
   retries.attempts = 4: default of meshc
+  retries.backoff = 10ms: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
 routes inbound/front: sends every request for front to the application
   from front.yaml:1:1
@@ -106,20 +107,20 @@ cluster outbound/app@front: the hosts of app, for front
   circuitBreakers.maxRequests = 7: the caller's dependency (front.yaml:11:5)
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
   outlierDetection.consecutiveFailures = 3: default of meshc
-  outlierDetection.ejectionTime = 10s: default of meshc
+  outlierDetection.ejectionTime = 30s: default of meshc
   outlierDetection.enabled = true: default of meshc
   outlierDetection.maxEjectedPercent = 50: default of meshc
-  outlierDetection.maxEjectionTime = 60s: default of meshc
+  outlierDetection.maxEjectionTime = 120s: default of meshc
 cluster outbound/store: the hosts of store, for all callers on this node
   from team/store.yaml:1:1
   circuitBreakers.maxConnections = 1024: default of meshc
   circuitBreakers.maxPendingRequests = 1024: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
   outlierDetection.consecutiveFailures = 3: default of meshc
-  outlierDetection.ejectionTime = 10s: default of meshc
+  outlierDetection.ejectionTime = 30s: default of meshc
   outlierDetection.enabled = true: default of meshc
   outlierDetection.maxEjectedPercent = 50: default of meshc
-  outlierDetection.maxEjectionTime = 60s: default of meshc
+  outlierDetection.maxEjectionTime = 120s: default of meshc
 cluster tracing/zipkin: the collector that takes the spans of every request
   from mesh.yaml:4:3
 endpoints app: the hosts of app

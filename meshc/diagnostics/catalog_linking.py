@@ -350,10 +350,10 @@ LINKING: tuple[CatalogEntry, ...] = (
         severity="error",
         title="policy that the protocol cannot have",
         explanation="A policy, or one of its fields, needs something that the service's protocol "
-        "does not offer: a pause between retries needs requests, TCP has bytes. In defaults of "
+        "does not offer: a limit of one try needs requests, TCP has bytes. In defaults of "
         "mesh.yaml the same policy is allowed and simply passes such services by.",
         example={
-            "db.yaml": _service("db1", "10.0.0.1", "retries: {backoff: 1s}\n", protocol="TCP")
+            "db.yaml": _service("db1", "10.0.0.1", "retries: {perTryTimeout: 1s}\n", protocol="TCP")
         },
     ),
     CatalogEntry(

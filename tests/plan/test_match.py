@@ -25,8 +25,8 @@ CLUSTER, ACTION, PROXY = Scope.CLUSTER, Scope.ACTION, Scope.PROXY
 _OUTLIERS = {
     "enabled": True,
     "consecutive_failures": 3,
-    "ejection_time": "10s",
-    "max_ejection_time": "60s",
+    "ejection_time": "30s",
+    "max_ejection_time": "120s",
     "max_ejected_percent": 50,
 }
 
@@ -157,7 +157,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
 
     assert bound(mesh) == {
         "timeouts": {"connect": "2s", "idle": "60s"},
-        "retries": {"attempts": 4},
+        "retries": {"attempts": 4, "backoff": "10ms"},
         "circuitBreakers": {"max_connections": 5, "max_pending_requests": 5},
         "loadBalancing": {"policy": "roundRobin"},
         "outlierDetection": _OUTLIERS,
@@ -170,8 +170,8 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
         "app.yaml": service(host("app1")),
         "db.yaml": service(host("db1", "10.0.0.9"), protocol="TCP"),
         "front.yaml": service(host("front1", "10.0.0.2"), more=calls("app", "db")),
-        "mesh.yaml": "defaults: {retries: {attempts: 5, backoff: 1s}, timeouts: {request: 2s}, "
-        "circuitBreakers: {maxRetries: 1}}\n",
+        "mesh.yaml": "defaults: {retries: {attempts: 5, perTryTimeout: 1s}, "
+        "timeouts: {request: 2s}, circuitBreakers: {maxRetries: 1}}\n",
     }
 
     mesh = good(tmp_path, texts)
@@ -187,7 +187,10 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
         "healthChecks",
     }
     assert values["timeouts"].model_dump()["request"] is None
-    assert values["retries"].model_dump(exclude_none=True) == {"attempts": 5}
+    assert values["retries"].model_dump(exclude_none=True) == {
+        "attempts": 5,
+        "backoff": Duration(10),
+    }
     assert values["circuitBreakers"].model_dump()["max_retries"] is None
 
 
@@ -301,7 +304,7 @@ def test_a_mesh_without_settings_has_no_place_for_them(tmp_path: Path) -> None:
         ("HTTP", "  loadBalancing: {choiceCount: 5}\n", frozenset({CLUSTER})),
         (
             "HTTP",
-            "  timeouts: {connect: 1s}\n  retries: {backoff: 5ms}\n",
+            "  timeouts: {connect: 1s}\n  retries: {perTryTimeout: 5ms}\n",
             frozenset({CLUSTER, ACTION}),
         ),
         ("TCP", "  timeouts: {idle: 1s}\n", frozenset({ACTION, PROXY})),
@@ -317,7 +320,7 @@ def test_an_override_says_which_messages_the_caller_needs_for_itself(
 
 
 def test_an_override_that_the_protocol_has_no_use_for_changes_nothing(tmp_path: Path) -> None:
-    caller = "  retries: {backoff: 1s}\n  timeouts: {request: 1s}\n"
+    caller = "  retries: {perTryTimeout: 1s}\n  timeouts: {request: 1s}\n"
     mesh, _ = linked(
         tmp_path,
         {

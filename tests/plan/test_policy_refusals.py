@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     ("policy", "expected", "hint"),
     [
         (
-            "retries: {backoff: 1s}",
+            "retries: {perTryTimeout: 1s}",
             (
-                'MC501 app.yaml:6:11: "backoff" needs requests that a route can treat one by one, '
-                'but service "app" speaks TCP'
+                'MC501 app.yaml:6:11: "perTryTimeout" needs requests that a route can treat '
+                'one by one, but service "app" speaks TCP'
             ),
-            'remove it; "backoff" is for HTTP and HTTP2 and GRPC',
+            'remove it; "perTryTimeout" is for HTTP and HTTP2 and GRPC',
         ),
         (
             "timeouts: {idle: 1s, request: 1s}",
@@ -54,7 +54,7 @@ def test_a_policy_that_bytes_cannot_have_is_reported_at_its_key(
 
 
 def test_a_callers_policy_is_judged_by_the_called_service(tmp_path: Path) -> None:
-    caller = "  retries: {backoff: 1s}\n"
+    caller = "  retries: {perTryTimeout: 1s}\n"
     _, found = linked(
         tmp_path,
         {
@@ -65,8 +65,8 @@ def test_a_callers_policy_is_judged_by_the_called_service(tmp_path: Path) -> Non
 
     assert lines(found) == [
         (
-            'MC501 front.yaml:9:13: "backoff" needs requests that a route can treat one by one, '
-            'but service "app" speaks TCP'
+            'MC501 front.yaml:9:13: "perTryTimeout" needs requests that a route can treat one by '
+            'one, but service "app" speaks TCP'
         )
     ]
 
@@ -137,7 +137,7 @@ def test_a_header_in_the_defaults_of_the_mesh_passes_by_services_without_request
 @pytest.mark.parametrize(
     ("settings", "place"),
     [
-        ("defaults: {retries: {backoff: 1s}}\n", "1:22"),
+        ("defaults: {retries: {perTryTimeout: 1s}}\n", "1:22"),
         ("defaults:\n  timeouts: {idle: 1s, request: 1s}\n", "2:24"),
         ("name: shop\ntracing: {zipkin: {host: z}}\n", "2:1"),
     ],
@@ -160,26 +160,29 @@ def test_settings_without_effect_give_a_warning_at_their_key(
 def test_the_words_of_a_setting_without_effect_say_why(tmp_path: Path) -> None:
     texts = {
         "app.yaml": service(host("app1"), protocol="TCP"),
-        "mesh.yaml": "tracing: {zipkin: {host: z}}\ndefaults: {retries: {backoff: 1s}}\n",
+        "mesh.yaml": "tracing: {zipkin: {host: z}}\ndefaults: {retries: {perTryTimeout: 1s}}\n",
     }
 
     _, found = linked(tmp_path, texts)
 
     assert [one.message for one in found] == [
         '"tracing" in the mesh settings has no effect: no service of this mesh has requests',
-        '"backoff" in the mesh settings has no effect: no dependency of this mesh can use it',
+        '"perTryTimeout" in the mesh settings has no effect: no dependency of this mesh can use it',
     ]
 
 
 def test_settings_that_somebody_uses_give_no_warning(tmp_path: Path) -> None:
-    mesh_of(tmp_path, settings="defaults: {retries: {backoff: 1s}}\ntracing: {zipkin: {host: z}}\n")
+    mesh_of(
+        tmp_path,
+        settings="defaults: {retries: {perTryTimeout: 1s}}\ntracing: {zipkin: {host: z}}\n",
+    )
 
 
 def test_beside_a_mistake_nobody_is_told_that_a_setting_is_unused(tmp_path: Path) -> None:
     """Whoever would use it may be what is wrong."""
     texts = {
         "app.yaml": service(host("app1"), protocol="TCP", more=calls("nope")),
-        "mesh.yaml": "defaults: {retries: {backoff: 1s}}\n",
+        "mesh.yaml": "defaults: {retries: {perTryTimeout: 1s}}\n",
     }
 
     _, found = linked(tmp_path, texts)

@@ -261,7 +261,7 @@ def a_caller_has_a_policy_that_the_protocol_cannot_have(pick: Pick) -> list[Expe
 def _policy_for_requests(pick: Pick, file: str, target: Data, at: Path) -> list[Expected]:
     policy, field, value = pick.one(
         [
-            ("retries", "backoff", "5ms"),
+            ("retries", "perTryTimeout", "5ms"),
             ("retries", "on", ["5xx"]),
             ("retries", "budget", 5),
             ("timeouts", "request", "5s"),

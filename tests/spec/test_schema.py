@@ -174,8 +174,8 @@ def test_policies_have_these_defaults() -> None:
         "outlierDetection": OutlierDetectionSpec(
             enabled=True,
             consecutive_failures=3,
-            ejection_time=Duration(10_000),
-            max_ejection_time=Duration(60_000),
+            ejection_time=Duration(30_000),
+            max_ejection_time=Duration(120_000),
             max_ejected_percent=50,
         ),
         "healthChecks": HealthChecksSpec(),

@@ -44,14 +44,14 @@ class OutlierDetectionSpec(SpecModel):
             default=None,
             alias="ejectionTime",
             description="How long it gets nothing the first time, twice as long the second time, "
-            "and so on. Default: 10s.",
+            "and so on. Default: 30s.",
         )
     )
     max_ejection_time: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.CLUSTER)] = (
         Field(
             default=None,
             alias="maxEjectionTime",
-            description="How long it gets nothing at most. Default: 60s.",
+            description="How long it gets nothing at most. Default: 2m.",
         )
     )
     max_ejected_percent: Annotated[
@@ -80,11 +80,13 @@ SPEC = PolicySpec(
     key="outlierDetection",
     summary="when a host that fails gets nothing for a while",
     model=OutlierDetectionSpec,
+    # Each time that a host which is still gone comes back, some requests wait for it: often enough
+    # to find it again soon, seldom enough not to be seen in the slowest hundredth.
     defaults=OutlierDetectionSpec(
         enabled=True,
         consecutive_failures=3,
-        ejection_time=Duration(10_000),
-        max_ejection_time=Duration(60_000),
+        ejection_time=Duration(30_000),
+        max_ejection_time=Duration(120_000),
         max_ejected_percent=50,
     ),
     check=_check,

@@ -60,12 +60,13 @@ def _policy(value: RetriesSpec, conditions: Iterable[str], site: Site) -> Messag
     if value.per_try_timeout is not None:
         policy["per_try_timeout"] = value.per_try_timeout.envoy
     if value.backoff is not None:
-        ceiling = Duration(value.backoff.milliseconds * _BACKOFF_CEILING)
-        policy["retry_back_off"] = {
-            "base_interval": value.backoff.envoy,
-            "max_interval": ceiling.envoy,
-        }
+        policy["retry_back_off"] = _pauses(value.backoff)
     return policy
+
+
+def _pauses(first: Duration) -> Message:
+    longest = Duration(first.milliseconds * _BACKOFF_CEILING)
+    return {"base_interval": first.envoy, "max_interval": longest.envoy}
 
 
 def _route(value: RetriesSpec, route: Message, _site: Site) -> None:
@@ -89,6 +90,8 @@ def _proxy(value: RetriesSpec, proxy: Message, _site: Site) -> None:
     # No byte has been passed on before a connection is there.
     if value.attempts:
         proxy["max_connect_attempts"] = 1 + value.attempts
+        if value.backoff is not None:
+            proxy["backoff_options"] = _pauses(value.backoff)
 
 
 def _cluster(value: RetriesSpec, cluster: Message, _site: Site) -> None:

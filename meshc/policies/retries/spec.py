@@ -36,6 +36,9 @@ away has been its load, and is that of others once."""
 
 _BACKOFF_BETWEEN_HOSTS = Duration(1)
 """The shortest that Envoy has; the next try goes to another host, which nothing has slowed down."""
+_BACKOFF_OF_CONNECTIONS = Duration(10)
+"""Envoy does not remember which hosts a connection has tried; of a burst of them some would draw a
+host that is down each time, before it is known to be down."""
 _BACKOFF = Duration(25)
 _BUDGET_PERCENT = 20
 
@@ -89,12 +92,12 @@ class RetriesSpec(SpecModel):
     )
     backoff: Annotated[
         Annotated[Duration, at_least("1ms")] | None,
-        In(Scope.ACTION, needs=Capability.HTTP_ROUTES),
+        In(Scope.ACTION, Scope.PROXY),
     ] = Field(
         default=None,
         description="Longest pause before the first retry; it doubles with each one, up to ten "
-        "times as much, with jitter. Default: 1ms, so that another host is tried at once; 25ms "
-        "where failures are retried that may have reached the application.",
+        "times as much, with jitter. Default: 1ms, so that another host is tried at once; for TCP "
+        "10ms; 25ms where failures are retried that may have reached the application.",
     )
     budget: Annotated[
         Annotated[StrictInt, Field(ge=1, le=100)] | Literal["none"] | None,
@@ -116,8 +119,8 @@ class RetriesSpec(SpecModel):
 
 def _derive(value: RetriesSpec) -> dict[str, object]:
     """Return pause and budget: what never reached an application needs neither."""
-    if value.on is None:  # no requests that could be retried one by one
-        return {}
+    if value.on is None:  # connections, not requests
+        return {"backoff": _BACKOFF_OF_CONNECTIONS}
     for_some = {*(value.on_idempotent or ())} - _FAILING_OVER
     if HARMLESS.issuperset({*value.on, *for_some}) and not value.status_codes:
         return {"backoff": _BACKOFF_BETWEEN_HOSTS, "budget": "none"}

@@ -18,8 +18,8 @@ def test_a_host_that_fails_gets_nothing_for_a_while_even_if_nobody_says_so(proto
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,
         "interval": "1s",
-        "base_ejection_time": "10s",
-        "max_ejection_time": "60s",
+        "base_ejection_time": "30s",
+        "max_ejection_time": "120s",
         "max_ejection_percent": 50,
     }
 
@@ -67,7 +67,7 @@ def test_the_first_time_is_not_longer_than_the_longest() -> None:
         (
             "MC504",
             "api.yaml:6:34",
-            "ejectionTime is 300s, longer than maxEjectionTime, 60s",
+            "ejectionTime is 300s, longer than maxEjectionTime, 120s",
         )
     ]
 

@@ -170,7 +170,10 @@ def test_a_tcp_connection_is_tried_again_until_one_opens(attempts: int, in_all: 
     result = compiled(f"retries: {{attempts: {attempts}}}", protocol="TCP")
 
     assert result.findings == []
-    assert result.network_filter().get("max_connect_attempts") == in_all
+    proxy = result.network_filter()
+    assert proxy.get("max_connect_attempts") == in_all
+    pauses = {"base_interval": "0.01s", "max_interval": "0.1s"}
+    assert proxy.get("backoff_options") == (pauses if attempts else None)
 
 
 def test_the_called_side_tries_its_application_once() -> None:

@@ -13,6 +13,7 @@ def test_bytes_are_passed_on_and_logged() -> None:
         "cluster": "outbound/api",
         "idle_timeout": "3600s",
         "max_connect_attempts": 5,
+        "backoff_options": {"base_interval": "0.01s", "max_interval": "0.1s"},
     }
     assert sorted(log["typed_config"]["log_format"]["json_format"]) == [
         "bytes_received",
