@@ -22,6 +22,11 @@ CAMPAIGNS: dict[str, tuple[str, str, float]] = {
     "restart": ("kill -9 of meshc serve under thousands of streams", "count", 5_000),
     "walks": ("random clients of the xDS protocol, checked against a model", "count", 1_000_000),
     "attack": ("hostile clients of meshc serve, and what others notice", "minutes", 20),
+    "outages": (
+        "hosts, applications and Envoys that fail, under a load of every kind",
+        "count",
+        192,
+    ),
 }
 """Name → what it does, and how much of what by default; each is a module with a function `run`."""
 

@@ -2,14 +2,16 @@
 
     python application.py NAME SEEN TAKES KIND=HOST:PORT [KIND=HOST:PORT ...]
 
-Every answer says the application's name, and takes TAKES seconds.  Before it does anything with a
+Every answer says the application's name, and takes TAKES seconds; TAKES/COUNT: as many are worked
+on at a time, and the others wait for their turn.  Before it does anything with a
 request it appends the request's id to the file SEEN, so that what it saw outlives a kill.
 
 SIGTERM makes it accept nothing more, finish what is under way, and end.  SIGUSR1 makes it answer
 503, SIGUSR2 take two seconds, SIGHUP end connections in place of answers; SIGWINCH ends all three.
 
-Paths of HTTP: ``/slow?SECONDS``, ``/status?CODE``, ``/headers`` (answers them), ``/close`` (ends
-the connection in place of an answer), ``/ws`` (a WebSocket that sends back what it gets).
+Paths of HTTP: ``/slow?SECONDS``, ``/status?CODE``, ``/big?BYTES``, ``/headers`` (answers them),
+``/close`` (ends the connection in place of an answer), ``/ws`` (a WebSocket that sends back what it
+gets).
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PIECE = 1 << 16
 _BACKLOG = 4096
 _SLOW_S = 2.0
+_ALL = 1_000_000
+_SERVING = b"\x08\x01"
+"""HealthCheckResponse with status SERVING."""
 
 
 class Mood(enum.Enum):
@@ -61,6 +66,7 @@ class Application:
     name: str
     seen: int
     takes_s: float = 0.0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALL))
     mood: Mood = Mood.WELL
     under_way: int = 0
     is_ending: bool = False
@@ -75,7 +81,8 @@ class Application:
         """Work on a request."""
         pause = _SLOW_S if self.mood is Mood.SLOW else self.takes_s
         if pause:
-            await asyncio.sleep(pause)
+            async with self.turns:
+                await asyncio.sleep(pause)
 
     async def drained(self) -> None:
         """Wait until nothing is under way."""
@@ -121,6 +128,8 @@ class Application:
         elif path == "/headers":
             lines = [one.split(": ", 1) for one in rest if ": " in one]
             body = json.dumps({"line": line, "headers": lines, "app": self.name})
+        elif path == "/big":
+            body = "x" * int(argument)
         await self.take_time()
         lasts = not self.is_ending and headers.get("connection") != "close"
         text = [
@@ -143,8 +152,10 @@ class Application:
         lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
         lines += [f"x-app: {self.name}", f"Sec-WebSocket-Accept: {accept}", "", ""]
         writer.write("\r\n".join(lines).encode())
-        while True:
+        while not self.is_ending:
+            self.idle.add(writer)
             first, size = await reader.readexactly(2)
+            self.idle.discard(writer)
             mask = await reader.readexactly(4)
             data = await reader.readexactly(size & 0x7F)
             text = bytes(one ^ mask[place % 4] for place, one in enumerate(data))
@@ -301,6 +312,10 @@ async def _serve(application: Application, places: dict[str, tuple[str, int]]) -
     await application.drained()
 
 
+async def _check(_request: bytes, _context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    return _SERVING
+
+
 async def _grpc_server(application: Application, place: tuple[str, int]) -> grpc.aio.Server:
     """Start gRPC's own server in its default settings: ``/t/Unary`` and ``/t/Stream``."""
     import grpc  # noqa: PLC0415, for this kind alone
@@ -312,8 +327,14 @@ async def _grpc_server(application: Application, place: tuple[str, int]) -> grpc
         "Unary": grpc.unary_unary_rpc_method_handler(application.unary, as_it_is, as_it_is),
         "Stream": grpc.stream_stream_rpc_method_handler(application.stream, as_it_is, as_it_is),
     }
+    health = {"Check": grpc.unary_unary_rpc_method_handler(_check, as_it_is, as_it_is)}
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t", methods),))
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler("t", methods),
+            grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),
+        )
+    )
     server.add_insecure_port(f"{place[0]}:{place[1]}")
     await server.start()
     return server
@@ -327,7 +348,9 @@ def main() -> None:
         kind, _, place = one.partition("=")
         host, _, port = place.rpartition(":")
         places[kind] = (host, int(port))
-    asyncio.run(_serve(Application(name, descriptor, float(takes)), places))
+    seconds, _, at_a_time = takes.partition("/")
+    turns = asyncio.Semaphore(int(at_a_time or _ALL))
+    asyncio.run(_serve(Application(name, descriptor, float(seconds), turns), places))
 
 
 if __name__ == "__main__":

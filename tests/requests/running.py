@@ -34,12 +34,13 @@ class Process:
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=self._stream
         )
+        self._said = ""
 
     def await_line(self, text: str) -> None:
         """Wait for the first line of its output."""
         assert self.process.stdout is not None
-        said = self.process.stdout.readline().decode().strip()
-        assert said == text, said or "it ended"
+        self._said = self._said or self.process.stdout.readline().decode().strip()
+        assert self._said == text, self._said or "it ended"
 
     def send(self, which: signal.Signals) -> None:
         self.process.send_signal(which)

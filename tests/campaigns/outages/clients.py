@@ -24,6 +24,7 @@ import h2.exceptions
 
 from tests.campaigns.outages.http2 import Http2
 from tests.campaigns.outages.requests import (
+    BIG,
     PIECE,
     TEXT_SIZE,
     AnsweredOtherwise,
@@ -40,28 +41,33 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 25.0
 _LAST_S = 3.0
-_UPLOAD = 5_000_000
+_SMALL = 20
+_REQUESTS = {
+    "get": ("GET", "/", 0),
+    "download": ("GET", f"/big?{BIG}", 0),
+    "post": ("POST", "/", _SMALL),
+    "upload": ("POST", "/", BIG),
+}
+"""Kind of request → method, target and size of its body."""
 
 
 class Http1(Connected):
-    """Requests of HTTP/1.1: GET, POST with some bytes, and uploads."""
+    """Requests of HTTP/1.1, with small and with large bodies."""
 
     async def ask(self, record: Record) -> None:
         reader, writer = await self.open(record)
-        method, size = {"get": ("GET", 0), "post": ("POST", 20), "upload": ("POST", _UPLOAD)}[
-            self.load.kind.partition(" ")[2]
-        ]
+        method, target, size = _REQUESTS[self.load.kind.partition(" ")[2]]
         end = "" if self.load.is_kept else "connection: close\r\n"
-        head = f"{method} / HTTP/1.1\r\nhost: mesh\r\nx-id: {record.id}\r\n{end}"
+        head = f"{method} {target} HTTP/1.1\r\nhost: mesh\r\nx-id: {record.id}\r\n{end}"
         writer.write(f"{head}content-length: {size}\r\n\r\n".encode())
         sending = asyncio.create_task(_send(writer, size))
         try:
             record.status, headers = await read_head(reader)
+            record.app = headers.get("x-app", "")
             body = await reader.readexactly(int(headers.get("content-length", "0")))
         finally:
             is_sent = sending.done()
             sending.cancel()
-        record.app = headers.get("x-app", "")
         if not record.app:
             record.error = body.decode()[:TEXT_SIZE] or f"status {record.status}"
         if headers.get("connection") == "close" or not self.load.is_kept or not is_sent:
@@ -147,8 +153,10 @@ class _Crowd:
         draw = random.Random(1)
         tasks = []
         for load in self._loads:
-            offset = draw.random() * load.period
-            tasks += [asyncio.create_task(self._go_on(load, offset)) for _ in range(load.clients)]
+            together = draw.random() * load.period
+            for _ in range(load.clients):
+                offset = draw.random() * load.period if load.is_spread else together
+                tasks.append(asyncio.create_task(self._go_on(load, offset)))
         await self._is_ending.wait()
         await asyncio.wait(tasks, timeout=_LAST_S)
         for task in tasks:
@@ -182,7 +190,7 @@ class _Crowd:
             client.close()
         except _ENDED as error:
             record.error = record.error or f"{type(error).__name__}: {error}"[:TEXT_SIZE]
-            record.app = ""
+            record.is_begun, record.app = bool(record.app), ""
             client.close()
         except asyncio.CancelledError:
             record.error = "not over at the end"

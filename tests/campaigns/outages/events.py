@@ -28,6 +28,7 @@ class Event:
     ``must_be_out``: the host answers nothing any more, so that callers must find out.
     ``is_zone``: it happens to two of five hosts at once; ``is_everybody``: to all of them.
     ``cuts``: connections end in the midst of what is under way, so that requests are lost.
+    ``lasts_s`` is how long a run lets it last.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Event:
     is_zone: bool = False
     is_everybody: bool = False
     cuts: bool = True
+    lasts_s: float = 14.0
 
 
 def _ended_application(how: signal.Signals) -> Happening:
@@ -44,7 +46,7 @@ def _ended_application(how: signal.Signals) -> Happening:
     def happen(fleet: Fleet, host: Host) -> Iterator[None]:
         fleet.end(host, "application", how)
         yield
-        fleet.start_application(host)
+        fleet.start_application(host, is_waited_for=False)
 
     return happen
 
@@ -93,14 +95,14 @@ def _killed_envoys(fleet: Fleet, host: Host) -> Iterator[None]:
     for which in ("ours", "plain"):
         fleet.end(host, which, signal.SIGKILL)
     yield
-    fleet.start_envoys(host)
+    fleet.start_envoys(host, is_waited_for=False)
 
 
 @contextlib.contextmanager
 def _stopped_envoys(fleet: Fleet, host: Host) -> Iterator[None]:
     fleet.stop_envoys_as_a_unit_does(host)
     yield
-    fleet.start_envoys(host)
+    fleet.start_envoys(host, is_waited_for=False)
 
 
 @contextlib.contextmanager
@@ -140,6 +142,7 @@ EVENTS = {
             text="application hangs",
             happen=_hanging("application"),
             must_be_out=True,
+            lasts_s=20.0,  # longer than a request may take
         ),
         Event(
             name="application-refuses",
@@ -176,7 +179,11 @@ EVENTS = {
             is_zone=True,
         ),
         Event(
-            name="all-gone", text="all hosts gone for 3 s", happen=_killed_envoys, is_everybody=True
+            name="all-gone",
+            text="all hosts gone for 3 s",
+            happen=_killed_envoys,
+            is_everybody=True,
+            lasts_s=3.0,
         ),
     )
 }

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,6 @@ from tests.delivery.live import envoy_or_skip
 from tests.requests.running import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from tests.campaigns.outages.network import Host, Network
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -37,11 +36,37 @@ _APPLICATION = _ROOT / "tests/requests/application.py"
 _PROTOCOLS = {"web": "HTTP", "two": "HTTP2", "rpc": "GRPC", "db": "TCP"}
 _KINDS = {"web": "http", "two": "http2", "rpc": "grpc", "db": "tcp"}
 _ADMIN = 9901
-_DRAIN_S = 2
-_TAKES_S = 0.02
-"""What an answer takes, so that its latency does not depend on how busy the machine is."""
+_DRAIN_S = 20
+_UNIT_WAITS_S = 5
 OURS = "meshc"
+CHECKED = "healthChecks"
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "": {},
+    CHECKED: {
+        "web": "healthChecks: {http: {path: /}}\n",
+        "two": "healthChecks: {http: {path: /}}\n",
+        "rpc": "healthChecks: {grpc: {}}\n",
+        "db": 'healthChecks: {tcp: {send: "ping\\n", receive: app}}\n',
+    },
+}
+"""Name of settings → service → what is added to its spec."""
+SERVICES = {
+    "http get": "web",
+    "http post": "web",
+    "http download": "web",
+    "http upload": "web",
+    "websocket": "web",
+    "http2 get": "two",
+    "http2 post": "two",
+    "http2 upload": "two",
+    "grpc unary": "rpc",
+    "grpc stream": "rpc",
+    "tcp": "db",
+}
+"""Kind of request → the service that it is for."""
 
+Edit = Callable[[dict[str, Any]], None]
+"""Changes a resource."""
 Sent = dict[tuple[str, str, str], int]
 """Column, service and address of a host → requests, or for TCP connections."""
 
@@ -49,8 +74,9 @@ Sent = dict[tuple[str, str, str], int]
 class Fleet:
     """Everything that runs; what is started ends with ``close``.
 
-    ``settings`` are added to each called service; ``edit`` may change the caller's resources on
-    their way to its Envoy, which then has no agent.
+    ``settings`` names what is added to the specs of called services.  ``takes`` is what an answer
+    takes: its latency must not be how busy the machine is.  Without an agent nothing is delivered,
+    and the caller's resources may be changed on their way to its Envoy.
     """
 
     def __init__(
@@ -58,23 +84,22 @@ class Fleet:
         folder: Path,
         network: Network,
         *,
-        settings: Mapping[str, str] | None = None,
-        edit: Callable[[str, dict[str, Any]], None] | None = None,
+        settings: str = "",
+        takes: str = "0.02",
+        has_agent: bool = True,
     ) -> None:
         self._folder = folder
         self.network = network
-        self._settings = settings or {}
-        self._edit = edit
+        self.settings = settings
+        self._has_agent = has_agent
+        self._takes = takes
         self._changes: dict[str, Any] = {"weight": 1, "request": 15, "logs": False}
         self._processes: dict[tuple[str, str], Process] = {}
         self.caller, *self.called = network.hosts
         self.publish()
         store = DirectoryStore(folder / "out")
         for host in network.hosts:
-            home = folder / host.name
-            materialize(store.node(host.name), home)
-            if edit is not None:
-                _edit_all(home, host.name, edit)
+            materialize(store.node(host.name), folder / host.name)
         self._write_plain()
 
     # Everything at once.
@@ -85,16 +110,30 @@ class Fleet:
             self.start_application(host, is_waited_for=False)
             self.start_envoys(host, is_waited_for=False)
         self.start_envoys(self.caller, is_waited_for=False)
-        for host in self.called:
-            self._processes[host.name, "application"].await_line("listening")
-        for host in self.network.hosts:
-            self._await_envoys(host)
-        if self._edit is None:
+        self.await_all()
+        self._await_envoys(self.caller)
+        if self._has_agent:
             self._start_agent()
 
     def close(self) -> None:
         for process in self._processes.values():
             process.end(signal.SIGKILL)
+
+    def renew_caller(self, edit: Edit | None = None) -> None:
+        """Give the caller Envoys that know nothing of earlier outages.
+
+        ``edit`` changes the resources that ours starts with, those of the build.
+        """
+        for which in ("ours", "plain"):
+            self.end(self.caller, which, signal.SIGTERM)
+        if not self._has_agent:
+            home = self._folder / self.caller.name
+            materialize(DirectoryStore(self._folder / "out").node(self.caller.name), home)
+            if edit is not None:
+                _edit_all(home, edit)
+        self.start_envoys(self.caller)
+        if self._has_agent:
+            self.await_delivered()
 
     # One thing.
 
@@ -102,7 +141,7 @@ class Fleet:
         places = [f"{kind}=127.0.0.1:{9001 + i}" for i, kind in enumerate(_KINDS.values())]
         name = host.name.replace("host", "app")
         seen = str(self._folder / f"{name}.seen")
-        command = [sys.executable, str(_APPLICATION), name, seen, str(_TAKES_S), *places]
+        command = [sys.executable, str(_APPLICATION), name, seen, self._takes, *places]
         process = self._run(host, "application", command)
         if is_waited_for:
             process.await_line("listening")
@@ -126,8 +165,8 @@ class Fleet:
 
     def stop_envoys_as_a_unit_does(self, host: Host) -> None:
         """Drain ours before it is stopped; nobody drains the plain one."""
-        result = host.namespace.call(lambda: drain(self.admin(host), within_s=15))
-        assert result.is_done, result
+        # Connections of TCP stay as long as they may; they are what is cut.
+        host.namespace.call(lambda: drain(self.admin(host), within_s=_UNIT_WAITS_S))
         for which in ("ours", "plain"):
             self.end(host, which, signal.SIGTERM)
 
@@ -207,7 +246,7 @@ class Fleet:
                 for host in self.called
             )
             timeouts = f"timeouts: {{request: {changes['request']}s}}\n" if name == "web" else ""
-            more = self._settings.get(name, "")
+            more = SETTINGS[self.settings].get(name, "")
             found[f"{name}.yaml"] = f"protocol: {protocol}\nhosts:\n{hosts}{timeouts}{more}"
         calls = "".join(
             f"- {{name: {name}, egressPort: {9001 + number}}}\n"
@@ -250,6 +289,12 @@ class Fleet:
         self._processes[host.name, which] = process
         return process
 
+    def await_all(self) -> None:
+        """Wait until all Envoys and applications answer that were started."""
+        for host in self.called:
+            self._processes[host.name, "application"].await_line("listening")
+            self._await_envoys(host)
+
     def _await_envoys(self, host: Host) -> None:
         for port in (_ADMIN, plain.CALLED_ADMIN):
             asked = EnvoyAdmin(AdminAddress(host.address, port))
@@ -285,9 +330,9 @@ def _column_of(cluster: str) -> tuple[str, str]:
     return "", ""
 
 
-def _edit_all(home: Path, node: str, edit: Callable[[str, dict[str, Any]], None]) -> None:
+def _edit_all(home: Path, edit: Edit) -> None:
     for place in home.rglob("*ds*.json"):
         content = json.loads(place.read_bytes())
         for resource in content["resources"]:
-            edit(node, resource)
+            edit(resource)
         place.write_text(json.dumps(content))

@@ -6,9 +6,8 @@ import itertools
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.campaigns.outages.fleet import OURS
 from tests.campaigns.outages.requests import Record
 
 if TYPE_CHECKING:
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 EARLY_S = 10.0
 OUT_WITHIN_S = 5.0
-_MAY_BE_REPEATED = ("http get", "http2 get")
+_BACK_S = 2.0
+_MAY_BE_REPEATED = ("http get", "http download", "http2 get")
 _CONNECTIONS = ("tcp", "websocket")
 _HANDED_OVER = (
     "connection termination",
@@ -28,10 +28,21 @@ _HANDED_OVER = (
     "upstream request timeout",
     "response timeout",
     "stream was reset",
+    "status 504",
     "no answer in time",
     "not over at the end",
 )
 """In the words of Envoys: the request had reached a host that then said nothing about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """When an event began and had begun, when it ended, and when all hosts were back."""
+
+    began: float
+    had_begun: float
+    ended: float
+    back: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +51,33 @@ class Figures:
 
     ``needless`` failures need not have been: no application saw the request and no host had taken
     it, or it may be repeated and another host was there.  ``lost`` ones had to be: under way on
-    what ended.  Latencies are in milliseconds, of requests that were answered: before the event,
-    in the ten seconds after it, and later; in the last, of those begun once the host was out.
+    what ended.  Latencies are in milliseconds, in order, of requests that were answered: before
+    the event, in the ten seconds after it, and of those begun while it lasted, once it was out.
     """
 
     requests: int
     failed: int
     needless: int
     lost: int
-    before: tuple[float, float]
-    early: tuple[float, float]
-    late: tuple[float, float]
+    before: tuple[float, ...]
+    early: tuple[float, ...]
+    late: tuple[float, ...]
     examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One event at one size: the figures of all columns, and when the host got its last request."""
+    """One event at one size: the figures of all columns, and when the host got its last request.
+
+    ``figures`` by column and kind, ``out_s`` by column and service.
+    """
 
     event: str
     hosts: int
     clients: int
     is_kept: bool
     has_deliveries: bool
+    settings: str
     figures: dict[str, dict[str, Figures]]
     out_s: dict[str, dict[str, float]]
 
@@ -70,102 +85,85 @@ class Run:
         """The run as JSON, on one line."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    def __str__(self) -> str:
+        connections = "kept" if self.is_kept else "new"
+        more = ", with deliveries" if self.has_deliveries else ""
+        more += f", with {self.settings}" if self.settings else ""
+        return f"{self.event}: {self.hosts} hosts, {self.clients} clients, {connections}{more}"
+
 
 def read_records(place: Path) -> list[Record]:
+    """Read what the clients wrote down."""
     return [Record(**json.loads(line)) for line in place.read_text().splitlines()]
 
 
 def judge(
-    records: Iterable[Record], seen: set[str], event: Event, *, began: float, ended: float
+    records: Iterable[Record], seen: set[str], event: Event, times: Times
 ) -> dict[str, dict[str, Figures]]:
-    """Judge all requests of a run whose event lasted from ``began`` to ``ended``."""
+    """Judge all requests of a run."""
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[record.column, record.kind].append(record)
     found: dict[str, dict[str, Figures]] = {}
     for (column, kind), group in sorted(groups.items()):
-        found.setdefault(column, {})[kind] = _figures(group, seen, event, began, ended)
+        found.setdefault(column, {})[kind] = _figures(group, seen, event, times)
     return found
 
 
-def _figures(
-    group: list[Record], seen: set[str], event: Event, began: float, ended: float
-) -> Figures:
-    failed = [one for one in group if one.error and one.began + one.took > began - 1]
-    needless = [one for one in failed if _need_not_have(one, seen, event, began, ended)]
+def _figures(group: list[Record], seen: set[str], event: Event, times: Times) -> Figures:
+    failed = [one for one in group if one.error and one.began + one.took > times.began - 1]
+    needless = [one for one in failed if _need_not_have(one, seen, event, times)]
     good = [one for one in group if not one.error]
+    out = times.began + OUT_WITHIN_S
     return Figures(
         requests=len(group),
         failed=len(failed),
         needless=len(needless),
         lost=len(failed) - len(needless),
-        before=_latency(one for one in good if one.began + one.took < began),
-        early=_latency(one for one in good if began <= one.began < began + EARLY_S),
-        late=_latency(one for one in good if began + OUT_WITHIN_S <= one.began < ended),
+        before=_latencies(one for one in good if one.began + one.took < times.began),
+        early=_latencies(one for one in good if 0 <= one.began - times.began < EARLY_S),
+        late=_latencies(one for one in good if out <= one.began < times.ended),
         examples=tuple(
-            f"{one.began - began:+.2f} s, {one.took:.2f} s: {one.error}" for one in needless[:3]
+            f"{one.began - times.began:+.2f} s, {one.took:.2f} s: {one.error}"
+            for one in needless[:3]
         ),
     )
 
 
-def _need_not_have(one: Record, seen: set[str], event: Event, began: float, ended: float) -> bool:
+def _need_not_have(one: Record, seen: set[str], event: Event, times: Times) -> bool:
     if event.is_everybody:
         # Nobody was there; what counts is that all are found again once they are.
-        return one.began > ended + OUT_WITHIN_S
+        return one.began > times.back + _BACK_S
     if one.kind in _MAY_BE_REPEATED:
-        return True
+        return not one.is_begun
     if one.id in seen:
         return False
     if not one.is_first and one.kind.partition(" ")[0] in _CONNECTIONS:
         return False  # a connection that was there before, to what ended
-    if event.cuts and one.began <= began <= one.began + one.took:
+    if event.cuts and one.began <= times.had_begun and one.began + one.took >= times.began:
         return False  # under way when it happened
     return not any(words in one.error for words in _HANDED_OVER)
 
 
-def _latency(records: Iterable[Record]) -> tuple[float, float]:
-    """Return p50 and p99 in milliseconds, zeros of nothing."""
-    took = sorted(one.took for one in records)
-    if not took:
-        return 0.0, 0.0
-    return tuple(  # type: ignore[return-value]
-        round(took[min(int(len(took) * share), len(took) - 1)] * 1000, 1) for share in (0.5, 0.99)
-    )
+def _latencies(records: Iterable[Record]) -> tuple[float, ...]:
+    return tuple(sorted(round(one.took * 1000, 1) for one in records))
 
 
 def out_after(
     sent: list[tuple[float, Sent]], addresses: set[str], *, began: float
 ) -> dict[str, dict[str, float]]:
-    """Return when the bad hosts got their last request, in the first ten seconds.
+    """Return for how long the bad hosts got requests, in the first ten seconds.
 
-    By column and service; what is missing got none.
+    In seconds from the first one after the event, by column and service; what is missing got none.
     """
+    first: dict[tuple[str, str, str], float] = {}
     found: dict[str, dict[str, float]] = {}
-    for (_, before), (moment, after) in itertools.pairwise(sent):
-        for (column, service, address), count in after.items():
-            is_new = count > before.get((column, service, address), 0)
+    for (earlier, before), (moment, after) in itertools.pairwise(sent):
+        for key, count in after.items():
+            column, service, address = key
+            is_new = count > before.get(key, 0)
             if address in addresses and is_new and began < moment <= began + EARLY_S:
-                found.setdefault(column, {})[service] = round(moment - began, 2)
+                lasted = moment - first.setdefault(key, max(earlier, began))
+                services = found.setdefault(column, {})
+                services[service] = max(services.get(service, 0.0), round(lasted, 2))
     return found
-
-
-def violations(run: Run, event: Event, known: dict[tuple[str, str], str]) -> list[str]:
-    """Return where ours misses a bar; ``known`` says of which cells that is known, and why."""
-    found = []
-    where = f"{run.event}, {run.hosts} hosts, {run.clients} clients"
-    where += f", {'kept' if run.is_kept else 'new'}{', deliveries' if run.has_deliveries else ''}"
-    for kind, figures in run.figures[OURS].items():
-        if not figures.requests:
-            found.append(f"{where}: {kind}: nothing was asked")
-        if figures.needless and (run.event, kind) not in known:
-            found.append(
-                f"{where}: {kind}: {figures.needless} failed needlessly: {figures.examples}"
-            )
-    for service, out in run.out_s.get(OURS, {}).items() if event.must_be_out else ():
-        if out > OUT_WITHIN_S and (run.event, service) not in known:
-            found.append(f"{where}: {service}: the host still got requests after {out} s")
-    return found
-
-
-def as_data(run: Run) -> dict[str, Any]:
-    return asdict(run)

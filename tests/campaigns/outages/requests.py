@@ -8,11 +8,15 @@ from typing import Protocol
 
 TEXT_SIZE = 160
 PIECE = 1 << 16
+BIG = 5_000_000
+"""Bytes of a large body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """Clients that ask for the same thing at the same moments, ``period`` seconds apart.
+
+    ``is_spread``: each at moments of its own.
 
     ``kind`` names a protocol and what is sent: ``http get``, ``grpc stream``, ``tcp``.
     """
@@ -24,13 +28,15 @@ class Load:
     clients: int
     is_kept: bool
     period: float
+    is_spread: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Record:
     """One request.  ``app`` is who answered, ``error`` what went wrong otherwise.
 
-    ``is_first``: nothing had come over its connection before.
+    ``is_first``: nothing had come over its connection before.  ``is_begun``: an application had
+    begun to answer.
     """
 
     column: str
@@ -42,6 +48,7 @@ class Record:
     status: str = ""
     error: str = ""
     is_first: bool = True
+    is_begun: bool = False
 
 
 class Broken(Exception):  # noqa: N818, what a connection is
@@ -70,11 +77,20 @@ class Connected:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def open(self, record: Record) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return the connection, and note whether it is a new one."""
+        """Return the connection, and note whether it is a new one.
+
+        One that the other side has closed meanwhile is of no use, as every client knows.
+        """
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()
         record.is_first = self._streams is None
         if self._streams is None:
             self._streams = await asyncio.open_connection(self.load.host, self.load.port)
         return self._streams
+
+    @property
+    def is_open(self) -> bool:
+        return self._streams is not None
 
     @property
     def reader(self) -> asyncio.StreamReader:

@@ -1,0 +1,92 @@
+"""What must hold, and of which cells it is known that it cannot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tests.campaigns.outages.events import EVENTS
+from tests.campaigns.outages.fleet import OURS, SERVICES
+from tests.campaigns.outages.judge import OUT_WITHIN_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.campaigns.outages.judge import Run
+
+SLOWER = 1.2
+"""How much slower the slowest hundredth may be once a bad host is out."""
+FEW = 4
+"""Clients of which latencies say how the mesh is, and not how busy the machine is."""
+
+_ACCEPTS = (
+    "The Envoy of the host accepts a TCP connection before it knows whether the application will. "
+    "Then it can only close it, and to its caller that looks like an application that closes."
+)
+_LOOKS_SLOW = (
+    "An application that hangs looks like one that is slow: its host goes on accepting for it. "
+    "Requests wait for their timeout, 15 s unless set, and then the host is left alone. "
+    "`healthChecks` notice it earlier."
+)
+_NO_PINGS = (
+    "A connection of TCP says nothing of whether the other side is well, as long as its host "
+    "acknowledges what is sent."
+)
+KNOWN: dict[tuple[str, str], str] = {
+    **{
+        (event, "tcp"): _ACCEPTS
+        for event in ("application-killed", "application-stopped", "application-restarts")
+    },
+    **{("application-hangs", kind): _LOOKS_SLOW for kind in SERVICES},
+    ("envoy-hangs", "tcp"): _NO_PINGS,
+}
+"""Event and kind of request → why requests fail needlessly there, or a host stays in."""
+
+
+def percentile(latencies: Sequence[float], share: float) -> float:
+    """Return a percentile of latencies in order; 0 of none."""
+    if not latencies:
+        return 0.0
+    return latencies[min(int(len(latencies) * share), len(latencies) - 1)]
+
+
+def of_run(run: Run) -> list[str]:
+    """Return where ours misses a bar in one run."""
+    asked = run.figures.get(OURS, {})
+    found = [f"{run}: {kind}: nothing was asked" for kind, one in asked.items() if not one.requests]
+    if run.settings or not asked:
+        return found if asked else [f"{run}: nothing was asked"]
+    for kind, figures in asked.items():
+        if figures.needless and (run.event, kind) not in KNOWN:
+            found.append(f"{run}: {kind}: {figures.needless} needlessly: {figures.examples}")
+    known = {SERVICES[kind] for kind in SERVICES if (run.event, kind) in KNOWN}
+    for service, out in run.out_s.get(OURS, {}).items():
+        if EVENTS[run.event].must_be_out and out > OUT_WITHIN_S and service not in known:
+            found.append(f"{run}: {service}: the host still got requests after {out} s")
+    return found
+
+
+def of_all(runs: Iterable[Run]) -> list[str]:
+    """Return what is slower once a bad host is out, and where another column is better."""
+    found = []
+    healthy: defaultdict[str, list[float]] = defaultdict(list)
+    late: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    needless: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    for run in (run for run in runs if not run.settings):
+        for column, kinds in run.figures.items():
+            for kind, figures in kinds.items():
+                needless[run.event, kind, column] += figures.needless
+                if column == OURS and run.clients <= FEW:
+                    healthy[kind] += figures.before
+                    late[run.event, kind] += figures.late
+    for (event, kind), latencies in late.items():
+        if not EVENTS[event].must_be_out or (event, kind) in KNOWN:
+            continue
+        before, after = (percentile(sorted(one), 0.99) for one in (healthy[kind], latencies))
+        if after > before * SLOWER:
+            found.append(f"{event}: {kind}: p99 is {after} ms, {before} ms while all are well")
+    for (event, kind, column), count in needless.items():
+        if count < needless[event, kind, OURS]:
+            ours = needless[event, kind, OURS]
+            found.append(f"{event}: {kind}: {ours} failed needlessly, with {column!r} {count}")
+    return found
