@@ -134,6 +134,23 @@ def stats(**values: object) -> object:
     return {"stats": [{"name": name, "value": value} for name, value in values.items()]}
 
 
+def test_when_an_envoy_started_follows_from_its_answer(stub: Stub) -> None:
+    admin, _ = stub(
+        saying(
+            {
+                "node": {"id": "n1"},
+                "command_line_options": {"drain_time": "1s"},
+                "uptime_current_epoch": "100s",
+            }
+        )
+    )
+    before = int(time.time())
+
+    first, last = admin.server_info().started
+
+    assert before - 100 <= first <= last <= int(time.time()) - 100
+
+
 def test_versions_and_counters_are_read_together(stub: Stub) -> None:
     numbers = {
         f"{LDS}update_{counter}": number

@@ -53,13 +53,14 @@ class SubscriptionState:
 class ServerInfo:
     """Which node an Envoy is, and for how long its replaced listeners may live.
 
-    ``uptime_s`` and ``epoch`` tell whether it is the same process as before.
+    ``started`` and ``epoch`` tell whether it is the same process as before: the first and the
+    last second, of the clock that Envoy counts by, in which it can have started.
     """
 
     node: str
     drain_time_s: float
     version: str = ""
-    uptime_s: float = 0.0
+    started: tuple[int, int] = (0, 0)
     epoch: int = 0
 
 
@@ -112,14 +113,17 @@ class EnvoyAdmin:
 
     def server_info(self) -> ServerInfo:
         """Ask who this is."""
+        asked = int(time.time())
         data = self._json("/server_info")
+        answered = int(time.time())
         try:
             options = data["command_line_options"]
+            uptime = int(str(data.get("uptime_current_epoch", "0")).removesuffix("s"))
             return ServerInfo(
                 node=str(data["node"]["id"]),
                 drain_time_s=float(str(options["drain_time"]).removesuffix("s")),
                 version=_number_of(str(data.get("version", ""))),
-                uptime_s=float(str(data.get("uptime_current_epoch", "0")).removesuffix("s")),
+                started=(asked - uptime, answered - uptime),
                 epoch=int(options.get("restart_epoch", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:

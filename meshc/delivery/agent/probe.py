@@ -146,7 +146,7 @@ class EnvoyProbe:
         self.accepted = _accepted(self._expected, versions)
         self.subscriptions = sum(len(names) for names, _ in self._expected.values())
         is_restarted = before is not None and (
-            self._was_gone or info.epoch != before.epoch or info.uptime_s < before.uptime_s
+            self._was_gone or info.epoch != before.epoch or info.started[0] > before.started[1]
         )
         self._was_gone = False
         return self._probed(

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class PlayedEnvoy:
         self._node = node
         self._lock = threading.Lock()
         self._server: socket.socket | None = None
+        self._started = 0
         self._forget()
 
     def __enter__(self) -> Self:
@@ -66,6 +68,7 @@ class PlayedEnvoy:
     def start(self) -> None:
         """Start with what lies in the target: clusters first, as a starting Envoy does."""
         self._forget()
+        self._started = int(time.time())
         self.served_wrongly = {}
         self._read_clusters()
         self._read_listeners()
@@ -283,7 +286,7 @@ class PlayedEnvoy:
                 "version": "x/1.40.0/Clean",
                 "node": {"id": self._node},
                 "command_line_options": {"drain_time": "1s", "restart_epoch": 0},
-                "uptime_current_epoch": "10s",
+                "uptime_current_epoch": f"{int(time.time()) - self._started}s",
             }
         if path == "/config_dump":
             return {"configs": [{"name": "to-c", "error_state": {"details": "port is taken"}}]}

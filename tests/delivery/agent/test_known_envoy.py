@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,11 +34,12 @@ class TalkingEnvoy(FakeEnvoy):
     """Says who it is, until it is told to be ``silent``."""
 
     silent = False
+    started = (0, 0)
 
     def server_info(self) -> ServerInfo:
         if self.silent:
             raise AdminError("no complete answer in time")
-        return super().server_info()
+        return replace(super().server_info(), started=self.started)
 
 
 @pytest.fixture
@@ -92,3 +94,21 @@ def test_an_envoy_that_did_not_answer_the_last_time_is_asked_again(
     probe.look()
 
     assert probe.info_of(envoy) is None
+
+
+@pytest.mark.parametrize(
+    ("started", "is_another"),
+    [
+        pytest.param((0, 0), False, id="the same second"),
+        pytest.param((0, 2), False, id="perhaps later, the answer took long"),
+        pytest.param((1, 1), True, id="later"),
+    ],
+)
+def test_an_envoy_that_started_later_is_another_one(
+    probe: EnvoyProbe, envoy: TalkingEnvoy, started: tuple[int, int], *, is_another: bool
+) -> None:
+    envoy.silent = True
+    probe.look()
+    envoy.silent, envoy.started = False, started
+
+    assert probe.look().is_restarted is is_another
