@@ -18,6 +18,8 @@ SLOWER = 1.2
 """How much slower the slowest hundredth may be once a bad host is out."""
 FEW = 4
 """Clients of which latencies say how the mesh is, and not how busy the machine is."""
+_ENOUGH = 100
+"""Latencies of which a slowest hundredth can be told."""
 
 _ACCEPTS = (
     "The Envoy of the host accepts a TCP connection before it knows whether the application will. "
@@ -82,11 +84,13 @@ def of_all(runs: Iterable[Run]) -> list[str]:
     for (event, kind), latencies in late.items():
         if not EVENTS[event].must_be_out or (event, kind) in KNOWN:
             continue
+        if min(len(healthy[kind]), len(latencies)) < _ENOUGH:
+            continue
         before, after = (percentile(sorted(one), 0.99) for one in (healthy[kind], latencies))
         if after > before * SLOWER:
             found.append(f"{event}: {kind}: p99 is {after} ms, {before} ms while all are well")
     for (event, kind, column), count in needless.items():
-        if count < needless[event, kind, OURS]:
+        if (event, kind) not in KNOWN and count < needless[event, kind, OURS]:
             ours = needless[event, kind, OURS]
             found.append(f"{event}: {kind}: {ours} failed needlessly, with {column!r} {count}")
     return found
