@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tests.campaigns.outages.events import EVENTS
@@ -10,7 +10,7 @@ from tests.campaigns.outages.fleet import OURS, SERVICES
 from tests.campaigns.outages.judge import OUT_WITHIN_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tests.campaigns.outages.judge import Run
 
@@ -70,27 +70,34 @@ def of_run(run: Run) -> list[str]:
 
 def of_all(runs: Iterable[Run]) -> list[str]:
     """Return what is slower once a bad host is out, and where another column is better."""
-    found = []
+    counted = [run for run in runs if not run.settings]
+    return [*_slower(counted), *_better_elsewhere(counted)]
+
+
+def _slower(runs: Iterable[Run]) -> Iterator[str]:
     healthy: defaultdict[str, list[float]] = defaultdict(list)
     late: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    needless: defaultdict[tuple[str, str, str], int] = defaultdict(int)
-    for run in (run for run in runs if not run.settings):
-        for column, kinds in run.figures.items():
-            for kind, figures in kinds.items():
-                needless[run.event, kind, column] += figures.needless
-                if column == OURS and run.clients <= FEW:
-                    healthy[kind] += figures.before
-                    late[run.event, kind] += figures.late
+    for run in (run for run in runs if run.clients <= FEW):
+        for kind, figures in run.figures.get(OURS, {}).items():
+            healthy[kind] += figures.before
+            if EVENTS[run.event].must_be_out and (run.event, kind) not in KNOWN:
+                late[run.event, kind] += figures.late
     for (event, kind), latencies in late.items():
-        if not EVENTS[event].must_be_out or (event, kind) in KNOWN:
-            continue
         if min(len(healthy[kind]), len(latencies)) < _ENOUGH:
             continue
         before, after = (percentile(sorted(one), 0.99) for one in (healthy[kind], latencies))
         if after > before * SLOWER:
-            found.append(f"{event}: {kind}: p99 is {after} ms, {before} ms while all are well")
-    for (event, kind, column), count in needless.items():
-        if (event, kind) not in KNOWN and count < needless[event, kind, OURS]:
-            ours = needless[event, kind, OURS]
-            found.append(f"{event}: {kind}: {ours} failed needlessly, with {column!r} {count}")
-    return found
+            yield f"{event}: {kind}: p99 is {after} ms, {before} ms while all are well"
+
+
+def _better_elsewhere(runs: Iterable[Run]) -> Iterator[str]:
+    needless: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for run in runs:
+        for column, kinds in run.figures.items():
+            for kind, figures in kinds.items():
+                needless[run.event, kind][column] += figures.needless
+    for (event, kind), counts in needless.items():
+        ours = counts[OURS]
+        for column, count in counts.items():
+            if count < ours and (event, kind) not in KNOWN:
+                yield f"{event}: {kind}: {ours} failed needlessly, with {column!r} {count}"
