@@ -111,7 +111,7 @@ def judge(
 
 
 def _figures(group: list[Record], seen: set[str], event: Event, times: Times) -> Figures:
-    failed = [one for one in group if one.error and one.began + one.took > times.began - 1]
+    failed = [one for one in group if one.error]
     needless = [one for one in failed if _need_not_have(one, seen, event, times)]
     good = [one for one in group if not one.error]
     out = times.began + OUT_WITHIN_S
@@ -131,6 +131,8 @@ def _figures(group: list[Record], seen: set[str], event: Event, times: Times) ->
 
 
 def _need_not_have(one: Record, seen: set[str], event: Event, times: Times) -> bool:
+    if one.began + one.took < times.began:
+        return True  # all were well
     if event.is_everybody:
         # Nobody was there; what counts is that all are found again once they are.
         return one.began > times.back + _BACK_S
