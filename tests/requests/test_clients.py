@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from tests.campaigns.outages.mutants import pings_on
 from tests.delivery.live import free_ports
 from tests.requests.asking import exchange, get
 from tests.requests.running import Places, Running
@@ -125,6 +126,19 @@ def test_silent_streams_and_long_calls_live_as_long_as_they_want(
 
     assert [one[:3] for one in answers] == [b"app", b"app"]
     assert long.result()[:3] == b"app"
+
+
+def test_pings_toward_its_server_would_end_a_silent_call(tmp_path: Path) -> None:
+    places = Places("127.0.54", hosts=1, protocol="GRPC")
+    edit = pings_on("svc")
+    with Running(tmp_path, places.specs(), edit=lambda _node, one: edit(one)) as mesh:
+        mesh.start_application("grpc", places.applications[0], "app1")
+        with grpc.insecure_channel(f"{places.egress[0]}:{places.egress[1]}") as found:
+            call = found.unary_unary("/t/Unary", _as_it_is, _as_it_is)
+            with pytest.raises(grpc.RpcError) as caught:
+                call(f"one {_SILENCE_S}".encode())
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_grpc_calls_go_to_the_application_that_is_there(channel: tuple[Running, Any]) -> None:

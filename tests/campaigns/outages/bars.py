@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from tests.campaigns.outages.events import EVENTS
 from tests.campaigns.outages.fleet import OURS, SERVICES
-from tests.campaigns.outages.judge import OUT_WITHIN_S
+from tests.campaigns.outages.judge import CONNECTIONS, OUT_WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tests.campaigns.outages.judge import Run
+    from tests.campaigns.outages.judge import Figures, Run
 
 SLOWER = 1.2
 """How much slower the slowest hundredth may be once a bad host is out."""
@@ -52,7 +52,7 @@ def percentile(latencies: Sequence[float], share: float) -> float:
     return latencies[min(int(len(latencies) * share), len(latencies) - 1)]
 
 
-def of_run(run: Run) -> list[str]:
+def of_run(run: Run, *, out_within_s: float = OUT_WITHIN_S) -> list[str]:
     """Return where ours misses a bar in one run."""
     asked = run.figures.get(OURS, {})
     found = [f"{run}: {kind}: nothing was asked" for kind, one in asked.items() if not one.requests]
@@ -61,11 +61,20 @@ def of_run(run: Run) -> list[str]:
     for kind, figures in asked.items():
         if figures.needless and (run.event, kind) not in KNOWN:
             found.append(f"{run}: {kind}: {figures.needless} needlessly: {figures.examples}")
+        if EVENTS[run.event].must_be_out and (run.event, kind) not in KNOWN:
+            found += _waited(run, kind, figures, out_within_s)
     known = {SERVICES[kind] for kind in SERVICES if (run.event, kind) in KNOWN}
     for service, out in run.out_s.get(OURS, {}).items():
-        if EVENTS[run.event].must_be_out and out > OUT_WITHIN_S and service not in known:
+        if EVENTS[run.event].must_be_out and out > out_within_s and service not in known:
             found.append(f"{run}: {service}: the host still got requests after {out} s")
     return found
+
+
+def _waited(run: Run, kind: str, figures: Figures, within_s: float) -> Iterator[str]:
+    """A connection stays with its host; a request need not wait for one that says nothing."""
+    longest = max(figures.early, default=0.0)
+    if kind not in CONNECTIONS and longest > within_s * 1000:
+        yield f"{run}: {kind}: somebody waited {longest} ms"
 
 
 def of_all(runs: Iterable[Run]) -> list[str]:

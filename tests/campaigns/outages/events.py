@@ -68,16 +68,20 @@ def _restarting_application(fleet: Fleet, host: Host) -> Iterator[None]:
     thread.join()
 
 
-def _hanging(*which: str) -> Happening:
-    @contextlib.contextmanager
-    def happen(fleet: Fleet, host: Host) -> Iterator[None]:
-        for one in which:
-            fleet.process(host, one).hang()
-        yield
-        for one in which:
-            fleet.process(host, one).go_on()
+@contextlib.contextmanager
+def _hanging_application(fleet: Fleet, host: Host) -> Iterator[None]:
+    fleet.process(host, "application").hang()
+    yield
+    fleet.process(host, "application").go_on()
 
-    return happen
+
+@contextlib.contextmanager
+def _hanging_envoys(fleet: Fleet, host: Host) -> Iterator[None]:
+    for which in fleet.envoys:
+        fleet.process(host, which).hang()
+    yield
+    for which in fleet.envoys:
+        fleet.process(host, which).go_on()
 
 
 def _in_mood(mood: Mood) -> Happening:
@@ -92,7 +96,7 @@ def _in_mood(mood: Mood) -> Happening:
 
 @contextlib.contextmanager
 def _killed_envoys(fleet: Fleet, host: Host) -> Iterator[None]:
-    for which in ("ours", "plain"):
+    for which in fleet.envoys:
         fleet.end(host, which, signal.SIGKILL)
     yield
     fleet.start_envoys(host, is_waited_for=False)
@@ -140,7 +144,7 @@ EVENTS = {
         Event(
             name="application-hangs",
             text="application hangs",
-            happen=_hanging("application"),
+            happen=_hanging_application,
             must_be_out=True,
             lasts_s=20.0,  # longer than a request may take
         ),
@@ -167,7 +171,7 @@ EVENTS = {
         Event(
             name="envoy-hangs",
             text="Envoy hangs",
-            happen=_hanging("ours", "plain"),
+            happen=_hanging_envoys,
             must_be_out=True,
         ),
         Event(name="host-unplugged", text="host unplugged", happen=_unplugged, must_be_out=True),

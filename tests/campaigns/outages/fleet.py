@@ -38,6 +38,7 @@ _KINDS = {"web": "http", "two": "http2", "rpc": "grpc", "db": "tcp"}
 _ADMIN = 9901
 _DRAIN_S = 20
 _UNIT_WAITS_S = 5
+_BOOTSTRAPS = {"ours": "bootstrap.json", "plain": "plain.json"}
 OURS = "meshc"
 CHECKED = "healthChecks"
 SETTINGS: Mapping[str, Mapping[str, str]] = {
@@ -68,7 +69,7 @@ SERVICES = {
 Edit = Callable[[dict[str, Any]], None]
 """Changes a resource."""
 Sent = dict[tuple[str, str, str], int]
-"""Column, service and address of a host → requests, or for TCP connections."""
+"""Column, service and address of a host → requests, or for TCP attempts to connect."""
 
 
 class Fleet:
@@ -76,7 +77,8 @@ class Fleet:
 
     ``settings`` names what is added to the specs of called services.  ``takes`` is what an answer
     takes: its latency must not be how busy the machine is.  Without an agent nothing is delivered,
-    and the caller's resources may be changed on their way to its Envoy.
+    and the caller's resources may be changed on their way to its Envoy.  Without others there
+    are our Envoys only.
     """
 
     def __init__(
@@ -87,12 +89,14 @@ class Fleet:
         settings: str = "",
         takes: str = "0.02",
         has_agent: bool = True,
+        has_others: bool = True,
     ) -> None:
         self._folder = folder
         self.network = network
         self.settings = settings
         self._has_agent = has_agent
         self._takes = takes
+        self.envoys = tuple(_BOOTSTRAPS) if has_others else ("ours",)
         self._changes: dict[str, Any] = {"weight": 1, "request": 15, "logs": False}
         self._processes: dict[tuple[str, str], Process] = {}
         self.caller, *self.called = network.hosts
@@ -124,7 +128,7 @@ class Fleet:
 
         ``edit`` changes the resources that ours starts with, those of the build.
         """
-        for which in ("ours", "plain"):
+        for which in self.envoys:
             self.end(self.caller, which, signal.SIGTERM)
         if not self._has_agent:
             home = self._folder / self.caller.name
@@ -147,8 +151,8 @@ class Fleet:
             process.await_line("listening")
 
     def start_envoys(self, host: Host, *, is_waited_for: bool = True) -> None:
-        for which, bootstrap in (("ours", "bootstrap.json"), ("plain", "plain.json")):
-            command = [str(envoy_or_skip()), "-c", bootstrap, "--disable-hot-restart"]
+        for which in self.envoys:
+            command = [str(envoy_or_skip()), "-c", _BOOTSTRAPS[which], "--disable-hot-restart"]
             command += ["--drain-time-s", str(_DRAIN_S), "--log-level", "warning"]
             self._run(host, which, [*command, "--concurrency", "1"])
         if is_waited_for:
@@ -167,7 +171,7 @@ class Fleet:
         """Drain ours before it is stopped; nobody drains the plain one."""
         # Connections of TCP stay as long as they may; they are what is cut.
         host.namespace.call(lambda: drain(self.admin(host), within_s=_UNIT_WAITS_S))
-        for which in ("ours", "plain"):
+        for which in self.envoys:
             self.end(host, which, signal.SIGTERM)
 
     def admin(self, host: Host) -> EnvoyAdmin:
@@ -177,15 +181,16 @@ class Fleet:
     def sent(self) -> Sent:
         """How many requests or connections each column's Envoy has sent to each called host."""
         found: Sent = {}
-        for admin in (self.admin(self.caller), self._plain_admin()):
+        for admin in self._admins(self.caller, plain.CALLER_ADMIN):
             text = self.caller.namespace.call(partial(admin._ask, "/clusters?format=json"))
             for cluster in json.loads(text)["cluster_statuses"]:
                 column, service = _column_of(cluster["name"])
                 for one in cluster.get("host_statuses", ()) if column else ():
                     address = one["address"]["socket_address"]["address"]
                     counts = {stat["name"]: int(stat.get("value", 0)) for stat in one["stats"]}
-                    total = counts["rq_total"] or counts["cx_total"]
-                    found[column, service, address] = total
+                    # Of TCP only what came about is a request; a host that is gone gets attempts.
+                    which = "cx_total" if _KINDS[service] == "tcp" else "rq_total"
+                    found[column, service, address] = counts[which]
         return found
 
     def ejected(self) -> int:
@@ -267,8 +272,9 @@ class Fleet:
         text = plain.caller_bootstrap(self.caller.address, [host.address for host in self.called])
         (self._folder / self.caller.name / "plain.json").write_text(text)
 
-    def _plain_admin(self) -> EnvoyAdmin:
-        return EnvoyAdmin(AdminAddress(self.caller.address, plain.CALLER_ADMIN))
+    def _admins(self, host: Host, plain_port: int) -> list[EnvoyAdmin]:
+        ports = [_ADMIN, plain_port][: len(self.envoys)]
+        return [EnvoyAdmin(AdminAddress(host.address, port)) for port in ports]
 
     def _start_agent(self) -> None:
         command = [sys.executable, "-m", "meshc", "agent", "run", "--node", self.caller.name]
@@ -296,8 +302,7 @@ class Fleet:
             self._await_envoys(host)
 
     def _await_envoys(self, host: Host) -> None:
-        for port in (_ADMIN, plain.CALLED_ADMIN):
-            asked = EnvoyAdmin(AdminAddress(host.address, port))
+        for asked in self._admins(host, plain.CALLED_ADMIN):
 
             def is_live(asked: EnvoyAdmin = asked) -> bool:
                 with contextlib.suppress(DeliveryError):

@@ -21,7 +21,8 @@ EARLY_S = 10.0
 OUT_WITHIN_S = 5.0
 _BACK_S = 2.0
 _MAY_BE_REPEATED = ("http get", "http download", "http2 get")
-_CONNECTIONS = ("tcp", "websocket")
+CONNECTIONS = ("tcp", "websocket")
+"""Kinds that stay with the host that their connection went to."""
 _HANDED_OVER = (
     "connection termination",
     "remote reset",
@@ -112,7 +113,7 @@ def judge(
 
 def _figures(group: list[Record], seen: set[str], event: Event, times: Times) -> Figures:
     failed = [one for one in group if one.error]
-    needless = [one for one in failed if _need_not_have(one, seen, event, times)]
+    needless = [one for one in failed if not _had_to(one, seen, event, times)]
     good = [one for one in group if not one.error]
     out = times.began + OUT_WITHIN_S
     return Figures(
@@ -130,21 +131,18 @@ def _figures(group: list[Record], seen: set[str], event: Event, times: Times) ->
     )
 
 
-def _need_not_have(one: Record, seen: set[str], event: Event, times: Times) -> bool:
+def _had_to(one: Record, seen: set[str], event: Event, times: Times) -> bool:
     if one.began + one.took < times.began:
-        return True  # all were well
+        return False  # all were well
     if event.is_everybody:
         # Nobody was there; what counts is that all are found again once they are.
-        return one.began > times.back + _BACK_S
+        return one.began <= times.back + _BACK_S
     if one.kind in _MAY_BE_REPEATED:
-        return not one.is_begun
-    if one.id in seen:
-        return False
-    if not one.is_first and one.kind.partition(" ")[0] in _CONNECTIONS:
-        return False  # a connection that was there before, to what ended
-    if event.cuts and one.began <= times.had_begun and one.began + one.took >= times.began:
-        return False  # under way when it happened
-    return not any(words in one.error for words in _HANDED_OVER)
+        return one.is_begun
+    is_cut = event.cuts and one.began <= times.had_begun and one.began + one.took >= times.began
+    is_kept = not one.is_first and one.kind in CONNECTIONS  # to what ended
+    is_handed_over = any(words in one.error for words in _HANDED_OVER)
+    return one.id in seen or is_cut or is_kept or is_handed_over
 
 
 def _latencies(records: Iterable[Record]) -> tuple[float, ...]:

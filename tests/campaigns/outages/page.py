@@ -34,7 +34,8 @@ meanwhile. 1, 4, 40 and 200 clients, on kept and on new connections; bodies of a
 - **Lost** is one that had to be: under way, and not to be repeated, on what ended.
 - **p99** is of the answered requests in the ten seconds after the event, with up to {few} clients:
   the slowest hundredth. An answer takes the application 20 ms.
-- **Out after** is how long the host went on getting requests, in the first ten seconds, at worst.
+- **Out after** is how long the host went on getting requests, or attempts of TCP connections, in
+  the first ten seconds, at worst.
 
 Beside meshc the same load at the same time with what other meshes give by default, as plain Envoy
 files: two retries, three of them at a time for a service; two retries without that limit; and no
