@@ -65,6 +65,25 @@ caller calls it) and under `defaults` of `mesh.yaml`.
 They are merged field by field, in rising order: meshc's default, the protocol's, `defaults` of \
 the mesh, the called service, the caller's dependency.
 `meshc explain NODE RESOURCE` shows who had the last word on each field.
+`inbound` is about the called hosts themselves, so it stands in a service or under `defaults`; in \
+a dependency it is an error.
+
+With nothing set, a request is tried on another host
+
+- whatever its method, where no application has seen it: the host is gone or refuses, or its Envoy \
+cannot reach the application and says so in a header, `x-meshc-failure`, which no client sees;
+- if it may be repeated safely (`retries.onIdempotent`), also where the connection ended before \
+an answer began.
+
+Answers of the application, its own errors among them, are passed on as they are.
+A request that makes an application crash is therefore sent to several hosts if it is a GET; \
+`retries: {onIdempotent: []}` prevents that.
+A host that fails three times in a row gets nothing for a while (`outlierDetection`).
+[Outages](outages.md) shows what that comes to, as measured.
+
+Envoys speak HTTP/2 with each other for HTTP, HTTP2 and GRPC, and notice within some seconds \
+when one of them falls silent.
+Applications are spoken to as `protocol` says, and are never sent pings.
 """
 
 

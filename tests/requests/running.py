@@ -71,8 +71,8 @@ class Running:
     """Hosts by name, each with an Envoy, and applications by name; all end with the block.
 
     ``specs`` are documents by file name.  Each host's Envoy serves its admin interface at its
-    ingress, and writes no access log unless ``mesh.yaml`` is given.  ``edit`` may change what a
-    node's Envoy gets, to see what a setting is good for.
+    ingress, and writes access logs only where there is a folder for them.  ``edit`` may change
+    what a node's Envoy gets, to see what a setting is good for.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Running:
         *,
         edit: Any = None,
         program: Path | None = None,
+        access_logs: Path | None = None,
     ) -> None:
         self._folder = folder
         self._program = program or envoy_or_skip()
@@ -89,8 +90,9 @@ class Running:
         self.applications: dict[str, Process] = {}
         source = folder / "specs"
         source.mkdir()
+        logs = "enabled: false" if access_logs is None else f"directory: {access_logs}"
         (source / "mesh.yaml").write_text(
-            "name: requests\nxdsDirectory: .\naccessLog: {enabled: false}\n"
+            f"name: requests\nxdsDirectory: .\naccessLog: {{{logs}}}\n"
             f"admin: {{host: ingress, port: {free_ports('127.0.0.1', 1)[0]}}}\n"
             f"drainTime: {_DRAIN_S}s\n"
         )
