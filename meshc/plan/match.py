@@ -138,7 +138,8 @@ def check_policies(mesh: Mesh, sink: DiagnosticSink) -> None:
     for service in mesh.services.values():
         _check_capabilities(service, service.policies, service.origin, sink)
         _check_values(mesh, service, None, sink)
-        if service.external_hosts:
+        # Hosts of both kinds are one mistake, MC311, and not two.
+        if service.external_hosts and not service.instances:
             _refuse_called_side(
                 service.policies,
                 service.origin,

@@ -6,6 +6,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from meshc.spec.policies import POLICY_SPECS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -25,13 +27,19 @@ SETTINGS: tuple[Document, ...] = (
     {"tracing": {"zipkin": {"host": "10.9.9.9"}}},
     {"accessLog": {"enabled": False}},
     {"defaults": {"circuitBreakers": {"maxConnections": 7}}},
+    {"defaults": {"inbound": {"maxConnections": 70}, "outlierDetection": {"enabled": False}}},
+    {"defaults": {"retries": {"attempts": 6}}},
 )
 OVERRIDES: tuple[Document, ...] = (
     {},
     {"circuitBreakers": {"maxConnections": 3}},
     {"timeouts": {"request": "3s"}},
     {"timeouts": {"request": "4s"}, "circuitBreakers": {"maxConnections": 4}},
+    {"retries": {"attempts": 1}, "outlierDetection": {"consecutiveFailures": 9}},
+    {"outlierDetection": {"enabled": False}},
+    {"healthChecks": {"interval": "9s"}},
 )
+INBOUND: tuple[Document, ...] = ({}, {}, {"inbound": {"maxConnections": 30}})
 
 
 class ChangingMesh:
@@ -211,9 +219,11 @@ class ChangingMesh:
     def change_policy(self) -> None:
         name = self._service()
         document = self.services[name]
-        for key in ("timeouts", "circuitBreakers"):
+        for key in POLICY_SPECS:
             document.pop(key, None)
         document.update(self._policies_for(name))
+        if not self._is_outside(name):
+            document.update(self.random.choice(INBOUND))
 
     def change_protocol(self) -> None:
         name = self._service()
@@ -247,6 +257,7 @@ class ChangingMesh:
             {"name": f"outside-{self._new()}", "externalAddr": {"host": host, "port": 8443}}
         ]
         self.services[name]["dependentServices"] = []
+        self.services[name].pop("inbound", None)
 
     def _add_host_to(self, name: str) -> None:
         if not self._is_outside(name):

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from tests.property.values import (
     PROTOCOLS,
-    REQUEST_PROTOCOLS,
     Data,
     durations,
+    inbound,
     labels,
     name_lists,
     names,
@@ -124,7 +124,7 @@ def _inside(draw: st.DrawFn, host: _Host, ports: _Ports) -> Data:
     if host.admin is not None and draw(st.booleans()):
         entry["adminAddr"] = dict(host.admin)
     if draw(st.booleans()):
-        entry["weight"] = draw(st.sampled_from([1, 2, 100, 128]))
+        entry["weight"] = draw(st.sampled_from([0, 1, 2, 100, 128]))
     return entry
 
 
@@ -138,7 +138,7 @@ def _outside(draw: st.DrawFn, number: int, *, has_names: bool) -> list[Data]:
             host = draw(st.sampled_from([f"api{index}.example.com", "Old-Box.Example.", host]))
         address = {"host": host, "port": draw(st.integers(1, 65_535))}
         entry: Data = {"name": name, "externalAddr": address}
-        extra = {"labels": labels(), "locality": _localities(), "weight": st.integers(1, 128)}
+        extra = {"labels": labels(), "locality": _localities(), "weight": st.integers(0, 128)}
         found.append(entry | draw(subsets(extra)))
     return found
 
@@ -185,7 +185,7 @@ def _settings(draw: st.DrawFn, ports: _Ports, *, has_bytes: bool) -> Data:
                 "routes": st.sampled_from(["file", "inline"]),
                 "endpoints": st.sampled_from(["file", "inline"]),
                 "limits": st.just({"fileSubscriptions": 1_000}),
-                "defaults": policies(has_requests=True, hashes_requests=not has_bytes),
+                "defaults": policies("HTTP", hashes_requests=not has_bytes),
             }
         )
     )
@@ -219,7 +219,6 @@ def meshes(
     kinds = {name: draw(st.sampled_from(protocols)) for name in services}
     documents: Documents = {}
     for number, name in enumerate(services):
-        has_requests = kinds[name] in REQUEST_PROTOCOLS
         document: Data = {"protocol": kinds[name]}
         is_outside = draw(st.integers(0, 5)) == 0
         if is_outside:
@@ -234,10 +233,12 @@ def meshes(
             document["dependentServices"] = [
                 {"name": other, "egressPort": ports.fresh()}
                 | ({"protocol": kinds[other]} if draw(st.booleans()) else {})
-                | draw(policies(has_requests=kinds[other] in REQUEST_PROTOCOLS))
+                | draw(policies(kinds[other]))
                 for other in called
             ]
-        document |= draw(policies(has_requests=has_requests))
+        document |= draw(policies(kinds[name]))
+        if not is_outside:
+            document |= draw(inbound(kinds[name]))
         if draw(st.booleans()):
             document["labels"] = draw(labels())
         file, says_name = draw(_file_name(name))
@@ -288,7 +289,7 @@ def _consul(draw: st.DrawFn, documents: Documents, ports: _Ports) -> None:
                     {"name": other, "egressPort": ports.fresh(), "from": "consul"}
                     | {"protocol": protocol}
                     | draw(subsets(extra))
-                    | draw(policies(has_requests=protocol in REQUEST_PROTOCOLS))
+                    | draw(policies(protocol))
                 )
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 Data = dict[str, Any]
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
-REQUEST_PROTOCOLS = ("HTTP", "HTTP2", "GRPC")
+METHOD_PROTOCOLS = ("HTTP", "HTTP2")
+REQUEST_PROTOCOLS = (*METHOD_PROTOCOLS, "GRPC")
 PROTOCOLS = (*REQUEST_PROTOCOLS, "TCP")
 HASHING = ("ringHash", "maglev")
 CONDITIONS = (
@@ -107,34 +108,99 @@ def load_balancing(draw: st.DrawFn, *, has_requests: bool) -> Data:
     return found
 
 
-@st.composite
-def policies(draw: st.DrawFn, *, has_requests: bool, hashes_requests: bool | None = None) -> Data:
-    """Policies that a protocol can have: all of them, all fields, any subset."""
+def _texts() -> st.SearchStrategy[str]:
+    return st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+def _limits() -> st.SearchStrategy[Any]:
+    return st.one_of(st.integers(1, 5_000), st.sampled_from([1, 4_294_967_295, "none"]))
+
+
+def _retries(protocol: str) -> dict[str, st.SearchStrategy[Any]]:
+    found: dict[str, st.SearchStrategy[Any]] = {
+        "attempts": st.integers(0, 10),
+        "backoff": durations(1),
+    }
+    if protocol in REQUEST_PROTOCOLS:
+        found |= {
+            "on": st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=4),
+            "statusCodes": st.lists(st.integers(200, 599), min_size=1, max_size=3),
+            "perTryTimeout": durations(1),
+            "budget": st.one_of(st.integers(1, 100), st.just("none")),
+            "bodyBuffer": st.sampled_from(["1KiB", "16MiB", "64MiB"]),
+        }
+    if protocol in METHOD_PROTOCOLS:
+        found["onIdempotent"] = st.lists(st.sampled_from(CONDITIONS), max_size=3)
+    return found
+
+
+def _outlier_detection(*, has_requests: bool) -> dict[str, st.SearchStrategy[Any]]:
+    found: dict[str, st.SearchStrategy[Any]] = {
+        "enabled": st.booleans(),
+        "consecutiveFailures": st.integers(1, 1_000),
+        # Whatever others say about the one, it is no longer than the other.
+        "ejectionTime": st.integers(1, 120_000).map(lambda n: f"{n}ms"),
+        "maxEjectionTime": durations(120_000),
+        "maxEjectedPercent": st.integers(1, 100),
+    }
+    if has_requests:
+        found["statusCodes"] = st.lists(st.integers(500, 599), min_size=1, max_size=3)
+    return found
+
+
+def _health_checks(protocol: str) -> dict[str, st.SearchStrategy[Any]]:
+    asked: dict[str, st.SearchStrategy[Any]] = {
+        "GRPC": st.one_of(st.just({}), st.builds(lambda name: {"service": name}, _texts())),
+        "TCP": subsets({"send": _texts(), "receive": _texts()}),
+    }
+    path = st.text(ALPHABET + "/?=%", max_size=10).map(lambda text: f"/{text}")
+    more = subsets(
+        {"host": token(), "statuses": st.lists(st.integers(100, 599), min_size=1, max_size=3)}
+    )
+    requested = st.builds(lambda path, more: {"path": path} | more, path, more)
+    key = "http" if protocol in METHOD_PROTOCOLS else protocol.lower()
+    return {
+        key: asked.get(protocol, requested),
+        "interval": durations(100),
+        "timeout": durations(1),
+        "unhealthyAfter": st.integers(1, 100),
+        "healthyAfter": st.integers(1, 100),
+    }
+
+
+def inbound(protocol: str) -> st.SearchStrategy[Data]:
+    """What a service says about its own hosts: all fields that its protocol can have."""
+    fields = {"maxConnections": _limits(), "maxPendingRequests": _limits()}
+    if protocol in REQUEST_PROTOCOLS:
+        fields |= {
+            "maxRequests": _limits(),
+            "idle": durations(1),
+            "trustedHops": st.integers(0, 10),
+        }
+    return st.one_of(st.just({}), st.builds(lambda found: {"inbound": found}, subsets(fields)))
+
+
+def policies(protocol: str, *, hashes_requests: bool | None = None) -> st.SearchStrategy[Data]:
+    """Policies that calls of a protocol can have: all of them, all fields, any subset."""
+    has_requests = protocol in REQUEST_PROTOCOLS
     if hashes_requests is None:
         hashes_requests = has_requests
-    limits = st.one_of(st.integers(1, 5_000), st.sampled_from([1, 4_294_967_295]))
     timeouts = {"connect": durations(1), "idle": durations()}
-    breakers = {"maxConnections": limits}
-    choices: dict[str, st.SearchStrategy[Any]] = {}
+    breakers = {"maxConnections": _limits(), "maxPendingRequests": _limits()}
     if has_requests:
         timeouts["request"] = durations()
         breakers |= {
-            "maxPendingRequests": limits,
-            "maxRequests": limits,
-            "maxRetries": st.one_of(st.just(0), limits),
+            "maxRequests": _limits(),
+            "maxRetries": st.one_of(st.just(0), st.integers(1, 5_000), st.just(4_294_967_295)),
         }
-        choices["retries"] = subsets(
-            {
-                "attempts": st.integers(0, 10),
-                "on": st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=4),
-                "statusCodes": st.lists(st.integers(200, 599), min_size=1, max_size=3),
-                "perTryTimeout": durations(1),
-                "backoff": durations(1),
-            }
-        )
-    choices |= {
+    if protocol == "HTTP":
+        timeouts["webSocket"] = durations()
+    choices = {
         "timeouts": subsets(timeouts),
+        "retries": subsets(_retries(protocol)),
         "circuitBreakers": subsets(breakers),
         "loadBalancing": load_balancing(has_requests=hashes_requests),
+        "outlierDetection": subsets(_outlier_detection(has_requests=has_requests)),
+        "healthChecks": subsets(_health_checks(protocol)),
     }
-    return draw(st.one_of(st.just({}), subsets(choices)))
+    return st.one_of(st.just({}), subsets(choices))

@@ -267,10 +267,27 @@ def _policy_for_requests(pick: Pick, file: str, target: Data, at: Path) -> list[
             ("timeouts", "request", "5s"),
             ("circuitBreakers", "maxRequests", 5),
             ("circuitBreakers", "maxRetries", 5),
+            ("outlierDetection", "statusCodes", [500]),
+            ("timeouts", "webSocket", "5s"),
         ]
     )
     target.setdefault(policy, {})[field] = value
     return [Expected("MC501", file, (*at, policy, field), is_key=True)]
+
+
+@corrupts(POLICIES)
+def a_caller_says_how_called_hosts_work(pick: Pick) -> list[Expected]:
+    file, index, dependency = pick.dependency()
+    dependency["inbound"] = {"maxConnections": 5}
+    return [Expected("MC503", file, ("dependentServices", index, "inbound"), is_key=True)]
+
+
+@corrupts(POLICIES)
+def a_host_is_left_alone_longer_than_at_most(pick: Pick) -> list[Expected]:
+    file, document = pick.service()
+    need("outlierDetection" not in str(pick.documents))
+    document["outlierDetection"] = {"ejectionTime": "3m", "maxEjectionTime": "179s"}
+    return [Expected("MC504", file, ("outlierDetection", "ejectionTime"))]
 
 
 @corrupts(POLICIES)
