@@ -11,7 +11,7 @@ from meshc.compile.emit import emit_bootstrap
 from meshc.diagnostics import DiagnosticSink
 from meshc.diagnostics.errors import UnknownNameError
 from meshc.pipeline import ENVOY_SCHEMA, BuildResult, read_mesh
-from meshc.plan.match import layer_origin, merged
+from meshc.plan.match import Layer, layer_origin, merged
 from meshc.plan.node import plan_node
 from meshc.plan.service import SharedPlans
 from meshc.plan.types import Direction
@@ -211,8 +211,23 @@ def _cluster(mesh: Mesh, plan: ClusterPlan) -> Explanation:
         name=names.cluster_name(plan),
         reason=reason,
         span=plan.origin.span,
-        settings=_settings(mesh, plan, CLUSTER_SCOPES),
+        settings=_with_connect(mesh, _settings(mesh, plan, CLUSTER_SCOPES)),
     )
+
+
+def _with_connect(mesh: Mesh, found: tuple[Setting, ...]) -> tuple[Setting, ...]:
+    """Put before the policies of a cluster how long a connection may take, if none of them says."""
+    if any(setting.name == "timeouts.connect" for setting in found):
+        return found
+    settings, origin = mesh.settings, mesh.settings_origin
+    is_written = origin is not None and "connect_timeout" in settings.model_fields_set
+    general = Setting(
+        name="connectTimeout",
+        value=str(settings.connect_timeout),
+        layer="mesh.yaml" if is_written else Layer.BUILT_IN.value,
+        span=origin.at("connectTimeout").key_span if origin and is_written else None,
+    )
+    return (general, *found)
 
 
 def _settings(

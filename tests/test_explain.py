@@ -33,6 +33,7 @@ dependentServices:
 """,
 )
 MESH = """\
+connectTimeout: 2s
 defaults:
   timeouts: {idle: 9s}
 tracing:
@@ -71,7 +72,7 @@ listener outbound/app@front: takes the calls of front to app at 127.0.0.1:9001
   from front.yaml:7:3
 listener outbound/store@front: takes the calls of front to store at 127.0.0.1:9002
   from front.yaml:12:3
-  timeouts.idle = 9s: defaults of the mesh (mesh.yaml:2:14)
+  timeouts.idle = 9s: defaults of the mesh (mesh.yaml:3:14)
   retries.attempts = 4: default of meshc
   retries.backoff = 10ms: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
@@ -79,7 +80,7 @@ routes inbound/front: sends every request for front to the application
   from front.yaml:1:1
 routes outbound/app@front: sends every request for app to its hosts
   from front.yaml:7:3
-  timeouts.idle = 9s: defaults of the mesh (mesh.yaml:2:14)
+  timeouts.idle = 9s: defaults of the mesh (mesh.yaml:3:14)
   timeouts.request = 5s: the called service (app.yaml:9:12)
   timeouts.webSocket = 3600s: default of meshc
   retries.attempts = 4: default of meshc
@@ -92,12 +93,14 @@ routes outbound/app@front: sends every request for app to its hosts
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
 cluster inbound/front: the application of front at 127.0.0.1:9000
   from front.yaml:3:3
+  connectTimeout = 2s: mesh.yaml (mesh.yaml:1:1)
   inbound.idle = 1s: default of meshc
   inbound.maxConnections = none: default of meshc
   inbound.maxPendingRequests = none: default of meshc
   inbound.maxRequests = none: default of meshc
 cluster outbound/app@front: the hosts of app, for front
   from front.yaml:7:3
+  connectTimeout = 2s: mesh.yaml (mesh.yaml:1:1)
   retries.budget = 20: default of meshc
   retries.on = connect-failure, refused-stream, reset-before-request: default of meshc
   retries.onIdempotent = reset: default of meshc
@@ -113,6 +116,7 @@ cluster outbound/app@front: the hosts of app, for front
   outlierDetection.maxEjectionTime = 120s: default of meshc
 cluster outbound/store: the hosts of store, for all callers on this node
   from team/store.yaml:1:1
+  connectTimeout = 2s: mesh.yaml (mesh.yaml:1:1)
   circuitBreakers.maxConnections = 1024: default of meshc
   circuitBreakers.maxPendingRequests = 1024: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
@@ -122,7 +126,7 @@ cluster outbound/store: the hosts of store, for all callers on this node
   outlierDetection.maxEjectedPercent = 50: default of meshc
   outlierDetection.maxEjectionTime = 120s: default of meshc
 cluster tracing/zipkin: the collector that takes the spans of every request
-  from mesh.yaml:4:3
+  from mesh.yaml:5:3
 endpoints app: the hosts of app
   from app.yaml:1:1
   app1 at 10.0.0.1:80: app.yaml:3:3
@@ -144,6 +148,7 @@ routes inbound/app: sends every request for app to the application
   from app.yaml:1:1
 cluster inbound/app: the application of app at 127.0.0.1:9000
   from app.yaml:3:3
+  connectTimeout = 2s: mesh.yaml (mesh.yaml:1:1)
   inbound.idle = 1s: default of meshc
   inbound.maxConnections = none: default of meshc
   inbound.maxPendingRequests = none: default of meshc
@@ -273,3 +278,27 @@ def test_endpoints_by_health_are_explained_with_their_rule(
             "  from front.yaml:10:3",
         ],
     ]
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "said"),
+    [
+        ("", "  connectTimeout = 1s: default of meshc"),
+        (
+            "timeouts: {connect: 3s}\n",
+            "  timeouts.connect = 3s: the called service (app.yaml:6:12)",
+        ),
+    ],
+)
+def test_a_cluster_says_how_long_a_connection_may_take(
+    tmp_path: Path, timeouts: str, said: str
+) -> None:
+    texts = {
+        "app.yaml": service(host("app1"), more=timeouts),
+        "front.yaml": service(host("front1", "10.0.0.4"), more=calls("app")),
+    }
+
+    _, found = explain_node(write(tmp_path, texts), "front1", "outbound/app")
+
+    lines = [line for entry in found if entry.kind == "cluster" for line in shown(entry)]
+    assert [line for line in lines if "onnect" in line and "max" not in line] == [said]
