@@ -73,8 +73,8 @@ listener outbound/app@front: takes the calls of front to app at 127.0.0.1:9001
 listener outbound/store@front: takes the calls of front to store at 127.0.0.1:9002
   from front.yaml:12:3
   timeouts.idle = 9s: defaults of the mesh (mesh.yaml:3:14)
-  retries.attempts = 4: default of meshc
-  retries.backoff = 10ms: default of meshc
+  retries.attempts = 6: default of meshc
+  retries.backoff = 25ms: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
 routes inbound/front: sends every request for front to the application
   from front.yaml:1:1

@@ -157,7 +157,7 @@ def test_fields_that_bytes_cannot_have_are_dropped(tmp_path: Path) -> None:
 
     assert bound(mesh) == {
         "timeouts": {"connect": "2s", "idle": "60s"},
-        "retries": {"attempts": 4, "backoff": "10ms"},
+        "retries": {"attempts": 6, "backoff": "25ms"},
         "circuitBreakers": {"max_connections": 5, "max_pending_requests": 5},
         "loadBalancing": {"policy": "roundRobin"},
         "outlierDetection": _OUTLIERS,
@@ -189,7 +189,7 @@ def test_defaults_of_the_mesh_pass_by_services_that_cannot_have_them(tmp_path: P
     assert values["timeouts"].model_dump()["request"] is None
     assert values["retries"].model_dump(exclude_none=True) == {
         "attempts": 5,
-        "backoff": Duration(10),
+        "backoff": Duration(25),
     }
     assert values["circuitBreakers"].model_dump()["max_retries"] is None
 

@@ -164,7 +164,6 @@ def test_policies_have_these_defaults() -> None:
             request=Duration(15_000), idle=POLICY_DEFAULT_IDLE, web_socket=Duration(3_600_000)
         ),
         "retries": RetriesSpec(
-            attempts=4,
             on=("connect-failure", "refused-stream", "reset-before-request"),
             on_idempotent=("reset",),
             body_buffer=Size(16_777_216),

@@ -36,9 +36,11 @@ away has been its load, and is that of others once."""
 
 _BACKOFF_BETWEEN_HOSTS = Duration(1)
 """The shortest that Envoy has; the next try goes to another host, which nothing has slowed down."""
-_BACKOFF_OF_CONNECTIONS = Duration(10)
+_ATTEMPTS = 4
+_ATTEMPTS_OF_CONNECTIONS = 6
+_BACKOFF_OF_CONNECTIONS = Duration(25)
 """Envoy does not remember which hosts a connection has tried; of a burst of them some would draw a
-host that is down each time, before it is known to be down."""
+host that is down each time, before it is known to be down, which takes longer on a busy machine."""
 _BACKOFF = Duration(25)
 _BUDGET_PERCENT = 20
 
@@ -52,7 +54,8 @@ class RetriesSpec(SpecModel):
     ] = Field(
         default=None,
         description="Retries after the first try, each on another host if there is one; for TCP "
-        "connections that could not be opened. 0 switches retries off. Default: 4.",
+        "connections that could not be opened. 0 switches retries off. Default: 4; for TCP 6, because "
+        "a host may be drawn twice.",
     )
     on: Annotated[
         Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None,
@@ -96,8 +99,8 @@ class RetriesSpec(SpecModel):
     ] = Field(
         default=None,
         description="Longest pause before the first retry; it doubles with each one, up to ten "
-        "times as much, with jitter. Default: 1ms, so that another host is tried at once; for TCP "
-        "10ms; 25ms where failures are retried that may have reached the application.",
+        "times as much, with jitter. Default: 1ms, so that another host is tried at once; 25ms "
+        "for TCP, and where failures are retried that may have reached the application.",
     )
     budget: Annotated[
         Annotated[StrictInt, Field(ge=1, le=100)] | Literal["none"] | None,
@@ -118,13 +121,13 @@ class RetriesSpec(SpecModel):
 
 
 def _derive(value: RetriesSpec) -> dict[str, object]:
-    """Return pause and budget: what never reached an application needs neither."""
+    """Return how often, and pause and budget: what reached no application needs neither."""
     if value.on is None:  # connections, not requests
-        return {"backoff": _BACKOFF_OF_CONNECTIONS}
+        return {"attempts": _ATTEMPTS_OF_CONNECTIONS, "backoff": _BACKOFF_OF_CONNECTIONS}
     for_some = {*(value.on_idempotent or ())} - _FAILING_OVER
     if HARMLESS.issuperset({*value.on, *for_some}) and not value.status_codes:
-        return {"backoff": _BACKOFF_BETWEEN_HOSTS, "budget": "none"}
-    return {"backoff": _BACKOFF, "budget": _BUDGET_PERCENT}
+        return {"attempts": _ATTEMPTS, "backoff": _BACKOFF_BETWEEN_HOSTS, "budget": "none"}
+    return {"attempts": _ATTEMPTS, "backoff": _BACKOFF, "budget": _BUDGET_PERCENT}
 
 
 SPEC = PolicySpec(
@@ -132,7 +135,6 @@ SPEC = PolicySpec(
     summary="which failed requests and connections are tried again, how often, on another host",
     model=RetriesSpec,
     defaults=RetriesSpec(
-        attempts=4,
         on=("connect-failure", "refused-stream", "reset-before-request"),
         on_idempotent=("reset",),
         body_buffer=Size(16 << 20),
