@@ -20,6 +20,7 @@ from meshc.spec.schema import (
     ServiceSpec,
 )
 from meshc.spec.sizes import Size
+from meshc.spec.slices import Side
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -89,10 +90,10 @@ Applications are spoken to as `protocol` says, and are never sent pings.
 
 def page() -> str:
     """Return the reference as a Markdown page."""
-    parts = [_INTRODUCTION, "## A service\n", _table(ServiceSpec, without=PoliciesSpec)]
+    parts = [_INTRODUCTION, "## A service\n", _table(ServiceSpec), _policy_keys(*Side)]
     parts += ["### Protocols\n", _protocols()]
     parts += ["### Hosts\n", _table(HostSpec)]
-    parts += ["### Dependencies\n", _table(DependencySpec, without=PoliciesSpec)]
+    parts += ["### Dependencies\n", _table(DependencySpec), _policy_keys(Side.CALLER)]
     parts += ["### Health\n", _HEALTH, _table(HealthSpec)]
     parts += ["## Policies\n", _policies()]
     parts += ["## mesh.yaml\n", _table(MeshSpec), _nested(MeshSpec, "")]
@@ -125,16 +126,18 @@ def _nested(model: type[BaseModel], prefix: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _table(model: type[BaseModel], *, without: type[BaseModel] | None = None) -> str:
-    hidden = set() if without is None else set(without.model_fields)
+def _policy_keys(*sides: Side) -> str:
+    keys = ", ".join(f"`{key}`" for key, policy in POLICY_SPECS.items() if policy.side in sides)
+    return f"Besides these, [policies](#policies): {keys}.\n"
+
+
+def _table(model: type[BaseModel]) -> str:
+    hidden = set(PoliciesSpec.model_fields) if issubclass(model, PoliciesSpec) else set()
     lines = ["| key | value | meaning |", "|---|---|---|"]
     for name, info in model.model_fields.items():
         if name not in hidden:
             required = " (required)" if info.is_required() else ""
             lines.append(f"| `{info.alias or name}`{required} | {_type(info)} | {_meaning(info)} |")
-    if hidden:
-        keys = ", ".join(f"`{key}`" for key in POLICY_SPECS)
-        lines.append(f"| {keys} | | see [Policies](#policies) |")
     return "\n".join(lines) + "\n"
 
 

@@ -54,8 +54,8 @@ class RetriesSpec(SpecModel):
     ] = Field(
         default=None,
         description="Retries after the first try, each on another host if there is one; for TCP "
-        "connections that could not be opened. 0 switches retries off. Default: 4; for TCP 6, because "
-        "a host may be drawn twice.",
+        "connections that could not be opened. 0 switches retries off. Default: 4; for "
+        "TCP 6, because a host may be drawn twice.",
     )
     on: Annotated[
         Annotated[tuple[RetryCondition, ...], Field(min_length=1)] | None,

@@ -26,10 +26,10 @@ from tests.campaigns.outages.cells import CELLS, Cell
 from tests.campaigns.outages.events import EVENTS
 from tests.campaigns.outages.fleet import OURS, Fleet
 from tests.campaigns.outages.network import missing_for_network, network
-from tests.campaigns.outages.page import render
+from tests.campaigns.outages.page import write_page
 from tests.campaigns.outages.plain import COLUMNS
 from tests.campaigns.outages.play import play
-from tests.campaigns.outages.results import summarize
+from tests.campaigns.outages.results import RESULTS, summarize
 from tests.campaigns.report import Report
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
 
     from tests.campaigns.outages.judge import Run
 
-_DOCS = Path(__file__).resolve().parents[3] / "docs"
-RESULTS = _DOCS / "outages.json"
-PAGE = _DOCS / "outages.md"
-_RAW = _DOCS.parent / "build" / "outages.jsonl"
+_RAW = Path(__file__).resolve().parents[3] / "build" / "outages.jsonl"
 """One line a run, with all latencies."""
 
 
@@ -61,7 +58,7 @@ def run(*, count: int, seed: int) -> Report:
         runs.sort(key=lambda one: (bool(one.settings), order[one.event]))
         results = summarize(runs, found, seed=seed)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        PAGE.write_text(render(results))
+        write_page()
     return report
 
 

@@ -1,19 +1,22 @@
-"""``docs/outages.md``, from the results of a run."""
+"""``docs/outages.md``, from the results of a run: `python -m tests.campaigns.outages.page`."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from tests.campaigns.outages.bars import FEW, KNOWN
 from tests.campaigns.outages.events import EVENTS
 from tests.campaigns.outages.fleet import OURS
 from tests.campaigns.outages.plain import COLUMNS
+from tests.campaigns.outages.results import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.campaigns.outages.results import Results
 
+PAGE = RESULTS.with_suffix(".md")
 _ALL = (OURS, *COLUMNS)
 _HEAD = """\
 # Outages: what requests live through
@@ -56,6 +59,11 @@ gave.
 | | of what fits, answered | refused | p99 of refusals | median of answers |
 |---|---:|---:|---:|---:|
 """
+
+
+def write_page() -> None:
+    """Write the page from the results that are there."""
+    PAGE.write_text(render(json.loads(RESULTS.read_text())))
 
 
 def render(results: Results) -> str:
@@ -144,3 +152,7 @@ def _overload_row(one: dict[str, Any]) -> str:
         f"| {one['column']} | {one['goodput']:.0%} | {one['refused']:,} of {one['requests']:,} | "
         f"{refused} | {one['answered_p50'] / 1000:.1f} s |\n"
     )
+
+
+if __name__ == "__main__":
+    write_page()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.campaigns.outages.bars import FEW, percentile
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tests.campaigns.outages.judge import Figures, Run
     from tests.campaigns.outages.overload import Overload
 
+RESULTS = Path(__file__).resolve().parents[3] / "docs" / "outages.json"
 _COUNTS = ("requests", "failed", "needless", "lost")
 _PARTS = ("before", "early", "late")
 
