@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from meshc.artifact.layout import endpoints_path, health_path, is_name
+from meshc.artifact.layout import endpoints_path, health_path
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 _FORMAT = 1
 _MOST_TAGS = 64

@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import is_name
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,6 @@ On a host a node's own files lie at the top of one directory and ``services/`` b
 
 from __future__ import annotations
 
-import re
-
 MANIFEST = "manifest.json"
 LDS = "lds.json"
 CDS = "cds.json"
@@ -28,17 +26,6 @@ NODES = "nodes"
 SERVICES = "services"
 _SHARED_DEPTH = 3
 _HEALTH = "health@"
-
-NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-"""One rule for services, hosts and meshes: safe as a file name, a Consul KV key segment and a
-part of an Envoy resource name, because none of the separators ``/``, ``@`` and ``.`` is in it."""
-
-_NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
-
-
-def is_name(text: str) -> bool:
-    """Whether a text follows the rule for names."""
-    return _NAME.match(text) is not None
 
 
 def node_directory(node: str) -> str:

@@ -18,10 +18,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import is_name
 from meshc.artifact.published import FORMAT, LAST_ORDER, is_digest
 from meshc.artifact.sealed import DamagedError, canonical, known_format, seal, unseal
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,9 +13,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import NODE_FILES, is_host_path, is_name
+from meshc.artifact.layout import NODE_FILES, is_host_path
 from meshc.artifact.sealed import canonical, known_format, seal, unseal
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

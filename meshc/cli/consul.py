@@ -215,16 +215,16 @@ class _Run:
         self.mesh, self.desired = self._read()
 
     def _read(self) -> tuple[str, Desired]:
-        from meshc.artifact.layout import is_name  # noqa: PLC0415, start-up time
         from meshc.delivery.register.desired import (  # noqa: PLC0415, start-up time
             Desired,
             desired_registration,
         )
         from meshc.delivery.register.facts import read_mesh_facts  # noqa: PLC0415, start-up time
+        from meshc.diagnostics.names import NAME_RULE, is_name  # noqa: PLC0415, start-up time
 
         name, mesh = self._flags["admin_service"], self._flags["mesh"]
         if not all(is_name(one) for one in (name, mesh) if one is not None):
-            raise click.UsageError('names are 1 to 64 letters, digits, "-" and "_"')
+            raise click.UsageError(NAME_RULE)
         if mesh is not None:
             return mesh, Desired(nodes=())
         facts = read_mesh_facts(self._flags["out"])

@@ -115,10 +115,10 @@ def local_command(node: str | None, output: str, **flags: Any) -> int:
 
 
 def _checked(name: str) -> str:
-    from meshc.artifact.layout import is_name  # noqa: PLC0415, start-up time
+    from meshc.diagnostics.names import NAME_RULE, is_name  # noqa: PLC0415, start-up time
 
     if not is_name(name):
-        raise click.UsageError(f'"{name}": names are 1 to 64 letters, digits, "-" and "_"')
+        raise click.UsageError(f'"{name}": {NAME_RULE}')
     return name
 
 

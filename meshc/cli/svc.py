@@ -127,7 +127,7 @@ def apply_command(  # noqa: PLR0917, click calls by keyword
 
 
 def _check_name(name: str | None, files: Sequence[Path]) -> None:
-    from meshc.artifact.layout import is_name  # noqa: PLC0415, start-up time
+    from meshc.diagnostics.names import NAME_RULE, is_name  # noqa: PLC0415, start-up time
 
     context = click.get_current_context()
     if name is None:
@@ -135,9 +135,7 @@ def _check_name(name: str | None, files: Sequence[Path]) -> None:
             raise click.UsageError("Standard input has no name; give NAME.", context)
         return
     if not is_name(name):
-        raise click.UsageError(
-            f'"{name}" is no name: 1 to 64 letters, digits, "-" and "_".', context
-        )
+        raise click.UsageError(f'"{name}" is not a valid name: {NAME_RULE}.', context)
     if len(files) > 1 or files[0].is_dir():
         raise click.UsageError("NAME is for one document; leave it out for several.", context)
 

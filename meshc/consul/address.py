@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from meshc.diagnostics.errors import SettingsError
+from meshc.diagnostics.names import NAME_RULE, is_name
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8500"
 _DEFAULT_PORT = 8500
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _URL_HINT = "say consul://HOST:PORT/MESH, consul+https://HOST:PORT/MESH or consul:///MESH"
 _ADDRESS_HINT = "say HOST:PORT, http://HOST:PORT or https://HOST:PORT"
 
@@ -51,12 +50,12 @@ def parse_consul_url(text: str) -> ConsulAddress:
     if scheme not in {"consul", "consul+https"} or not is_consul_url(text):
         raise SettingsError(f'"{text}" names no mesh in Consul', hint=_URL_HINT)
     place, _, mesh = rest.partition("/")
-    if not _NAME.match(mesh):
+    if not is_name(mesh):
         raise SettingsError(
             f'"{text}" ends in "{mesh}", which is no name of a mesh'
             if mesh
             else f'"{text}" does not say which mesh',
-            hint=f"{_URL_HINT}; names are 1 to 64 letters, digits, '-' and '_'",
+            hint=f"{_URL_HINT}; {NAME_RULE}",
         )
     if not place:
         if scheme != "consul":

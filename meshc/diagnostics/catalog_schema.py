@@ -49,8 +49,9 @@ SCHEMA: tuple[CatalogEntry, ...] = (
         severity="error",
         title="invalid name",
         explanation="Names of services, hosts and meshes are 1 to 64 letters, digits, "
-        '"-" and "_". They become file names, Consul keys and parts of Envoy\'s resource names, '
-        "and are safe as all three. A service without name: has the name of its file.",
+        '"-" and "_", and do not begin with "-". They become file names, arguments of commands, '
+        "Consul keys and parts of Envoy's resource names, and are safe as all of these. A service "
+        "without name: has the name of its file.",
         example={"app.yaml": 'name: "my app"\nprotocol: HTTP\n'},
     ),
     CatalogEntry(

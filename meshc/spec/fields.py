@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError, core_schema
 
-from meshc.artifact.layout import NAME_PATTERN, is_name
+from meshc.diagnostics.names import NAME_PATTERN, NAME_RULE, is_name
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -47,10 +47,7 @@ def _name(value: object) -> object:
         raise PydanticCustomError(
             "MC205",
             "{value} is not a valid name",
-            {
-                "value": quoted(value),
-                "hint": 'names are 1 to 64 letters, digits, "-" and "_"',
-            },
+            {"value": quoted(value), "hint": NAME_RULE},
         )
     return value
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshc.artifact.layout import is_name
 from meshc.diagnostics import Related
+from meshc.diagnostics.names import NAME_RULE, is_name
 from meshc.spec.fields import quoted
 from meshc.spec.folder import SpecFolder
 from meshc.spec.refusal import validated
@@ -137,7 +137,7 @@ def _service(document: Document, stem: str, sink: DiagnosticSink) -> ServiceDocu
             "MC205",
             f"the file's name {quoted(stem)} is not a valid service name",
             at=document.span(()),
-            hint='names are 1 to 64 letters, digits, "-" and "_"; rename the file or add name:',
+            hint=f"{NAME_RULE}; rename the file or add name:",
         )
         return None
     return ServiceDocument(name=stem, spec=spec, document=document)

@@ -33,8 +33,8 @@ Generated from the schema by `make docs`.
 
 A spec folder holds one document for each service, in YAML or JSON, in any sub-folder, and \
 optionally `mesh.yaml` at its top for what belongs to no single service.
-Names of services, hosts and meshes are 1 to 64 letters, digits, `-` and `_`; the name of a \
-service is its file's without the ending, unless `name` says otherwise.
+Names of services, hosts and meshes are 1 to 64 letters, digits, `-` and `_`, and do not begin \
+with `-`; the name of a service is its file's without the ending, unless `name` says otherwise.
 Names that differ only in upper and lower case are refused.
 Durations are a number with a unit: `250ms`, `1.5s`, `5m`, `1h`; sizes likewise: `64KiB`, `16MiB`.
 YAML means YAML 1.2: `yes`, `on` and `12:30` are texts.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshc.artifact.layout import is_name
+from meshc.diagnostics.names import is_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from meshc.artifact.layout import is_name
+from meshc.diagnostics.names import is_name
 from meshc.spec.fields import quoted
 from meshc.store.errors import StoreError
 

@@ -250,6 +250,7 @@ def test_a_node_is_explained_resource_by_resource(mesh: Path) -> None:
         "  from specs/app.yaml:1:1\n"
         "cluster inbound/app: the application of app at 127.0.0.1:9000\n"
         "  from specs/app.yaml:3:3\n"
+        "  connectTimeout = 1s: default of meshc\n"
         "  inbound.idle = 1s: default of meshc\n"
         "  inbound.maxConnections = none: default of meshc\n"
         "  inbound.maxPendingRequests = none: default of meshc\n"

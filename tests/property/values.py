@@ -33,10 +33,15 @@ CONDITIONS = (
 
 def names() -> st.SearchStrategy[str]:
     """Names over the whole alphabet; the shortest, the longest and usual ones are all frequent."""
+    first = st.sampled_from(ALPHABET.replace("-", ""))
     return st.one_of(
-        st.text(ALPHABET, min_size=2, max_size=10),
-        st.sampled_from(list(ALPHABET)),
-        st.text(ALPHABET, min_size=5, max_size=5).map(lambda text: (text * 13)[:64]),
+        st.builds(str.__add__, first, st.text(ALPHABET, min_size=1, max_size=9)),
+        first,
+        st.builds(
+            lambda first, rest: ((first + rest) * 13)[:64],
+            first,
+            st.text(ALPHABET, min_size=4, max_size=4),
+        ),
     )
 
 

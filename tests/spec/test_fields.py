@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from meshc.artifact.layout import is_name
+from meshc.diagnostics.names import is_name
 from meshc.spec.fields import (
     Duration,
     HostAddress,
@@ -34,9 +34,7 @@ LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 # Names.
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "Z", "0", "-", "_", "app-1", "App_2", "--help", "con", "x" * 64]
-)
+@pytest.mark.parametrize("text", ["a", "Z", "0", "_", "app-1", "App_2", "_-", "con", "x" * 64])
 def test_a_name_is_1_to_64_letters_digits_dashes_and_underscores(text: str) -> None:
     assert is_name(text)
     assert NAMES.validate_python(text) == text
@@ -46,7 +44,19 @@ def test_a_name_is_1_to_64_letters_digits_dashes_and_underscores(text: str) -> N
     "text",
     [
         *("", " ", "a b", "a.b", "a/b", "a@b", "..", "a\n", "\na", "a\0", "é", "\u0430pp", "a:b"),
-        *("x" * 65, "a\\b", "a%2fb", "\uff41", "\u0661", "{{a}}", "$(a)"),
+        *(
+            "-",
+            "--help",
+            "-rf",
+            "-a",
+            "x" * 65,
+            "a\\b",
+            "a%2fb",
+            "\uff41",
+            "\u0661",
+            "{{a}}",
+            "$(a)",
+        ),
     ],
 )
 def test_everything_else_is_no_name(text: str) -> None:
@@ -58,7 +68,7 @@ def test_a_refused_name_is_quoted_and_the_rule_is_the_hint() -> None:
     assert refusal(NAMES, "my app") == (
         "MC205",
         '"my app" is not a valid name',
-        'names are 1 to 64 letters, digits, "-" and "_"',
+        'names are 1 to 64 letters, digits, "-" and "_", and do not begin with "-"',
     )
 
 

@@ -83,7 +83,8 @@ def test_a_file_whose_name_is_no_service_name_needs_one_in_the_document(
     assert found.message.startswith("the file's name ")
     assert str(found.span) == f"{stem}.yaml:2:1"
     assert found.hint == (
-        'names are 1 to 64 letters, digits, "-" and "_"; rename the file or add name:'
+        'names are 1 to 64 letters, digits, "-" and "_", and do not begin with "-"; '
+        "rename the file or add name:"
     )
 
 

@@ -246,7 +246,7 @@ SERVICE_MISTAKES: dict[str, tuple[str, tuple[str, str, str, str | None]]] = {
             "MC205",
             "3:9-3:14",
             '"app 1" is not a valid name',
-            'names are 1 to 64 letters, digits, "-" and "_"',
+            'names are 1 to 64 letters, digits, "-" and "_", and do not begin with "-"',
         ),
     ),
     "a bad address": (

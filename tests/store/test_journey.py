@@ -319,7 +319,7 @@ def test_each_command_has_help_an_example_and_a_place_in_the_documentation() -> 
     ("arguments", "message"),
     [
         (("apply", "app"), "Missing option '-f' / '--file'"),
-        (("apply", "a/b", "-f", "app.yaml"), '"a/b" is no name'),
+        (("apply", "a/b", "-f", "app.yaml"), '"a/b" is not a valid name'),
         (("apply", "app", "-f", "app.yaml", "-f", "front.yaml"), "NAME is for one document"),
         (("apply", "app", "-f", "."), "NAME is for one document"),
         (("apply", "-f", "-"), "Standard input has no name"),

@@ -6,11 +6,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from meshc.artifact.instances import parse_instances
-from meshc.artifact.layout import is_name
 from meshc.artifact.manifest import file_digest
 from meshc.artifact.published import PIECE, Pointer, PublishedFile, content_digest, pieces_of
 from meshc.artifact.store import DirectoryStore
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

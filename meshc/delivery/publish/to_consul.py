@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from meshc.artifact.layout import is_name
 from meshc.artifact.publication import LOCK, TRASH, trash_order
 from meshc.artifact.published import mesh_key
 from meshc.consul.kv import MAX_OPERATIONS, MAX_TXN_BODY, KvOperation
 from meshc.consul.lock import hold_lock
 from meshc.delivery.publish.place import BLOBS
 from meshc.delivery.publish.plan import PublishConflictError, PublishError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -15,11 +15,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from meshc.artifact.layout import is_name
 from meshc.artifact.publication import INDEX, TRASH, trash_order
 from meshc.artifact.published import INDEX_PATH, blob_path, pointer_path
 from meshc.delivery.publish.place import BLOBS, NODES
 from meshc.delivery.publish.plan import PublishConflictError, PublishError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshc.artifact.instances import InstanceFacts, parse_instances
-from meshc.artifact.layout import is_name
 from meshc.artifact.store import DirectoryStore
 from meshc.artifact.write import no_writer
 from meshc.diagnostics.errors import BundleError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from meshc.artifact.instances import InstanceFacts, facts_from_json
-from meshc.artifact.layout import MANIFEST, is_name
+from meshc.artifact.layout import MANIFEST
 from meshc.artifact.published import (
     INDEX_PATH,
     MAX_POINTER,
@@ -17,6 +17,7 @@ from meshc.artifact.published import (
 from meshc.artifact.store import DirectoryStore
 from meshc.delivery.register.facts import instances_of, mesh_of
 from meshc.diagnostics.errors import BundleError, UnknownNameError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from meshc.artifact.layout import is_name
 from meshc.artifact.publication import parse_index, shard_of
 from meshc.artifact.published import (
     FUTURE_MS,
@@ -25,6 +24,7 @@ from meshc.delivery.text import age
 from meshc.delivery.xds.content.bundles import NodeBundles, resource_files
 from meshc.delivery.xds.content.watching import FolderWatch
 from meshc.diagnostics.errors import BundleError, UnknownNameError
+from meshc.diagnostics.names import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
