@@ -72,6 +72,7 @@ class BuildResult:
     nodes: int = 0
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     unchanged: int = 0
     checked: int = 0
     judged: int = 0
@@ -179,7 +180,7 @@ def _build(  # noqa: PLR0917, the stages share these six and nothing else
     result.services = sum(not one.is_only_in_consul for one in mesh.services.values())
     result.nodes = len(mesh.nodes)
     result.changed, result.removed = tuple(output.changed), tuple(output.removed)
-    result.unchanged = output.unchanged
+    result.foreign, result.unchanged = tuple(output.foreign), output.unchanged
 
 
 def _manifest(mesh: Mesh, assembler: Assembler) -> bytes:

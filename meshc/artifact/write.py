@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from meshc.artifact.layout import MANIFEST, NODES, SERVICES
+from meshc.artifact.owned import check_ours, files_named
 from meshc.diagnostics.errors import OutputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class BundleWriter:
         """Finish or drop what a killed writer left; nobody else is at work now."""
         self._is_new = not self.out.exists()
         if not self._is_new:
+            check_ours(self.out, JOURNAL)
             recover(self.out)
         self._stage = (
             self.out.with_name(f".{self.out.name}{NEXT}") if self._is_new else self.out / NEXT
@@ -184,6 +186,8 @@ def recover(out: Path) -> None:
     """Finish what a killed writer had committed; what it had only staged is dropped."""
     journal = out / JOURNAL
     if (journal / MANIFEST).is_file():
+        # It may have been killed before it had removed what only the older one names.
+        remove_files(out, files_named(out) - files_named(journal))
         _apply(out, journal, [*_files_below(journal), MANIFEST])
     elif journal.is_dir():
         shutil.rmtree(journal)  # the manifest was the last to be moved
@@ -198,7 +202,7 @@ def _files_below(folder: Path) -> list[str]:
 
 
 def files_in(out: Path, *, known: Container[str] = ()) -> Iterator[str]:
-    """Yield all generated files below `out/`, as paths relative to it, without the manifest.
+    """Yield all files where generated ones lie below `out/`, as paths relative to it.
 
     ``known`` are folders of one node or service into which the caller need not look.
     """

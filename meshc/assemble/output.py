@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import MANIFEST
-from meshc.artifact.write import files_in
+from meshc.artifact.owned import check_ours, files_named
+from meshc.artifact.write import JOURNAL, files_in
 from meshc.assemble.memory import Record, Signature, folder_time, signature, signature_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class BuildOutput:
     Attributes:
         changed: paths whose content is new, in the order they came.
         unchanged: how many files are as they were.
-        removed: paths that no longer belong to the build; known after `finish`.
+        removed: paths that the manifest before named and this one does not; known after `finish`.
+        foreign: paths of files that no build has made, and that are left alone; likewise.
     """
 
     def __init__(self, out: Path, writer: BundleWriter | None) -> None:
@@ -34,12 +36,14 @@ class BuildOutput:
         self.changed: list[str] = []
         self.unchanged = 0
         self.removed: list[str] = []
+        self.foreign: list[str] = []
+        if writer is None:
+            check_ours(out, JOURNAL)
 
     def is_untouched(self, record: Record) -> bool:
         """Whether all files of a record are on disk as they were left.
 
-        A folder whose own time has changed is searched for foreign files, which go when the
-        build ends.
+        A folder whose own time has changed is searched for files that do not belong there.
         """
         for path, left in record.files.items():
             if signature(f"{self._out}/{path}") != left:
@@ -79,8 +83,7 @@ class BuildOutput:
     def finish(self, manifest: bytes) -> None:
         """Compare the manifest, find what has to go, and make everything visible at once."""
         if not self._is_new:
-            present = files_in(self._root, known=self._clean)
-            self.removed = sorted(path for path in present if path not in self._wanted)
+            self._look_for_others()
         if not self._is_new and self._same(MANIFEST, manifest) is not None:
             self.unchanged += 1
         else:
@@ -92,8 +95,23 @@ class BuildOutput:
         else:
             self._writer.remove(self.removed)
 
+    def _look_for_others(self) -> None:
+        present = files_in(self._root, known=self._clean)
+        others = sorted(path for path in present if path not in self._wanted)
+        if not others:
+            return
+        named = files_named(self._root)
+        self.removed = [path for path in others if path in named]
+        self.foreign = [path for path in others if path not in named]
+
     def signed(self, record: Record) -> Record:
-        """Return a record with its folder's time, which is known when everything is in place."""
+        """Return a record with its folder's time, which is known when everything is in place.
+
+        A folder with a file of somebody else in it is searched each time, so that each build says
+        so.
+        """
         if record.folder in self._clean:
+            return record
+        if any(path.startswith(f"{record.folder}/") for path in self.foreign):
             return record
         return replace(record, folder_time=folder_time(f"{self._out}/{record.folder}"))

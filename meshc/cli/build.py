@@ -65,7 +65,7 @@ def command(  # noqa: PLR0917, click calls by keyword
         cache=cache,
     )
     is_failed = failed(findings, is_strict=strict)
-    is_stale = is_check and bool(result.changed or result.removed)
+    is_stale = is_check and bool(result.changed or result.removed or result.foreign)
     if output == "json":
         state = {"ok": not is_failed, "up_to_date": not (is_failed or is_stale)}
         extra = state if is_check else {"ok": not is_failed}
@@ -73,6 +73,8 @@ def command(  # noqa: PLR0917, click calls by keyword
     else:
         visible = [f for f in findings if not shown.is_quiet or failed([f], is_strict=strict)]
         show_findings(visible, result, specs=specs, output="text", stream=sys.stderr, shown=shown)
+        if not is_check:
+            _show_foreign(shown, result, out)
         if is_failed:
             shown.warn(f"{tally(findings)}; nothing was written")
         elif is_check:
@@ -82,17 +84,29 @@ def command(  # noqa: PLR0917, click calls by keyword
     return int(is_failed or is_stale)
 
 
+def _show_foreign(shown: Terminal, result: BuildResult, out: Path) -> None:
+    """Name files of somebody else; they stay, and no agent takes them."""
+    for path in result.foreign[:_SHOWN_FILES]:
+        shown.warn(f"warning: {out / path} is not part of the bundle, and was left alone")
+    if len(result.foreign) > _SHOWN_FILES:
+        shown.warn(f"warning: … and {len(result.foreign) - _SHOWN_FILES} more")
+
+
 def _show_check(shown: Terminal, result: BuildResult, out: Path) -> None:
-    if not result.changed and not result.removed:
+    if not (result.changed or result.removed or result.foreign):
         shown.say(f"{out} is what the specs give ({counted(result.unchanged, 'file')})")
         return
     marked = [f"  differs  {path}" for path in sorted(result.changed)]
     marked += [f"  too much {path}" for path in result.removed]
+    marked += [f"  foreign  {path}" for path in result.foreign]
     for line in marked[:_SHOWN_FILES]:
         shown.warn(line)
     if len(marked) > _SHOWN_FILES:
         shown.warn(f"  … and {len(marked) - _SHOWN_FILES} more")
-    shown.warn(f"{out} is not what the specs give; run: meshc build")
+    if result.foreign:
+        shown.warn("foreign: no build has made them, and none removes them; move them away")
+    todo = "; run: meshc build" if result.changed or result.removed else ""
+    shown.warn(f"{out} is not what the specs give{todo}")
 
 
 def _show_summary(shown: Terminal, result: BuildResult, out: Path) -> None:

@@ -127,6 +127,7 @@ def result_data(
         "nodes": result.nodes,
         "changed": sorted(result.changed),
         "removed": sorted(result.removed),
+        "foreign": sorted(result.foreign),
         "unchanged": result.unchanged,
         "checked_against_schema": result.checked,
         "judged_by_envoy": result.judged,

@@ -155,7 +155,70 @@ def test_check_finds_files_that_do_not_belong(user: User) -> None:
     answer = user.run("build", "--check")
 
     assert answer.code == 1
-    assert "  too much services/gone/eds.json\n" in answer.err
+    assert answer.err.splitlines() == [
+        "  foreign  services/gone/eds.json",
+        "foreign: no build has made them, and none removes them; move them away",
+        "out is not what the specs give",
+    ]
+
+
+def test_a_build_leaves_files_of_others_alone_and_names_them_each_time(user: User) -> None:
+    user.run("build")
+    user.write("out/services/db/notes.txt", "mine")
+    user.write("out/services/billing/src/main.py", "mine")
+
+    for _ in range(2):
+        answer = user.run("build")
+
+        assert answer.code == 0
+        assert answer.err.splitlines() == [
+            f"warning: out/services/{path} is not part of the bundle, and was left alone"
+            for path in ("billing/src/main.py", "db/notes.txt")
+        ]
+    assert (user.folder / "out/services/billing/src/main.py").read_text() == "mine"
+    assert json.loads(user.run("build", "--format", "json").out)["foreign"] == [
+        "services/billing/src/main.py",
+        "services/db/notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_a_folder_of_something_else_is_refused(user: User, more: list[str]) -> None:
+    user.write("services/billing/src/main.py", "mine")
+    user.write("manifest.json", '{"format": 1, "meshc": "no"}')
+    before = user.tree()
+
+    answer = user.run("build", "--out", ".", *more)
+
+    assert answer.code == 3
+    assert "is not empty, and not a bundle: it has no manifest.json of meshc" in answer.err
+    assert "build into a folder of its own: --out DIR" in answer.err
+    assert user.tree() == before
+
+
+def test_a_folder_with_nothing_but_hidden_files_may_become_a_bundle(user: User) -> None:
+    user.write("out/.gitkeep", "")
+
+    assert user.run("build").code == 0
+    assert user.run("build", "--check").code == 0
+
+
+def test_what_a_merge_left_in_the_manifest_is_cleared_by_the_next_build(user: User) -> None:
+    user.run("build")
+    theirs = (user.folder / "out/manifest.json").read_text()
+    gone = '"gone": {"bootstrap.json":"0","cds.json":"0","lds.json":"0","runs":[],"uses":{}},\n'
+    for name in ("bootstrap", "cds", "lds"):
+        user.write(f"out/nodes/gone/{name}.json", "{}")
+    marked = theirs.replace(
+        '"nodes": {\n', f'"nodes": {{\n<<<<<<< ours\n=======\n{gone}>>>>>>> theirs\n'
+    )
+    user.write("out/manifest.json", marked)
+
+    answer = user.run("build")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert (user.folder / "out/manifest.json").read_text() == theirs
+    assert not (user.folder / "out/nodes/gone").exists()
 
 
 def test_check_without_an_earlier_build_fails_and_makes_no_folder(user: User) -> None:
@@ -173,6 +236,7 @@ def test_the_result_as_json(user: User) -> None:
         "nodes",
         "changed",
         "removed",
+        "foreign",
         "unchanged",
         "checked_against_schema",
         "judged_by_envoy",
