@@ -67,10 +67,12 @@ def changes(old: Mapping[str, str | None], new: Mapping[str, str], *, again: boo
     """Compare nodes, each with the digest of what its pointer says.
 
     ``again`` writes the pointer of each node, also where it says the same already.  A digest of
-    None is that of a pointer that says nothing.
+    None is that of something which is no pointer of this mesh: no publisher has put it there, so
+    it is not removed.
     """
     written = sorted(node for node in new if again or old.get(node) != new[node])
-    return Changes(written=tuple(written), removed=tuple(sorted(old.keys() - new.keys())))
+    removed = sorted(node for node in old.keys() - new.keys() if old[node] is not None)
+    return Changes(written=tuple(written), removed=tuple(removed))
 
 
 def next_order(old: Index | None, now_ms: int, *, again: bool) -> int:
