@@ -109,7 +109,7 @@ cluster outbound/app@front: the hosts of app, for front
   circuitBreakers.maxPendingRequests = 1024: default of meshc
   circuitBreakers.maxRequests = 7: the caller's dependency (front.yaml:11:5)
   loadBalancing.policy = maglev: the called service (app.yaml:10:17)
-  outlierDetection.consecutiveFailures = 3: default of meshc
+  outlierDetection.consecutiveFailures = 2: default of meshc
   outlierDetection.ejectionTime = 30s: default of meshc
   outlierDetection.enabled = true: default of meshc
   outlierDetection.maxEjectedPercent = 50: default of meshc
@@ -120,7 +120,7 @@ cluster outbound/store: the hosts of store, for all callers on this node
   circuitBreakers.maxConnections = 1024: default of meshc
   circuitBreakers.maxPendingRequests = 1024: default of meshc
   loadBalancing.policy = roundRobin: default of meshc
-  outlierDetection.consecutiveFailures = 3: default of meshc
+  outlierDetection.consecutiveFailures = 2: default of meshc
   outlierDetection.ejectionTime = 30s: default of meshc
   outlierDetection.enabled = true: default of meshc
   outlierDetection.maxEjectedPercent = 50: default of meshc

@@ -37,8 +37,8 @@ _IDLE_TO_OTHERS = "1800s"
 _REQUEST_HEADERS_TIMEOUT = "60s"
 # Between Envoys everything goes over few connections of HTTP/2, whatever the application speaks:
 # a peer that hangs or has vanished is found by pings and not by requests that wait for it, and one
-# that stops says so before it does.  Found within 1.5 to 2.4 s, three times in a row within 5.
-_PING = {"interval": "0.75s", "timeout": "1.5s"}
+# that stops says so before it does.  Found within 1.5 to 2.1 s, twice in a row within 5.
+_PING = {"interval": "0.5s", "timeout": "1.5s"}
 # One stream may have as much on its way as a connection of HTTP/1.1 has in Envoy's buffers, and
 # some that nobody reads leave room for all the others.
 _WINDOWS = {

@@ -79,7 +79,7 @@ an answer began.
 Answers of the application, its own errors among them, are passed on as they are.
 A request that makes an application crash is therefore sent to several hosts if it is a GET; \
 `retries: {onIdempotent: []}` prevents that.
-A host that fails three times in a row gets nothing for a while (`outlierDetection`).
+A host that fails twice in a row gets nothing for a while (`outlierDetection`).
 [Outages](outages.md) shows what that comes to, as measured.
 
 Envoys speak HTTP/2 with each other for HTTP, HTTP2 and GRPC, and notice within some seconds \

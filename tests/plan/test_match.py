@@ -24,7 +24,7 @@ CLUSTER, ACTION, PROXY = Scope.CLUSTER, Scope.ACTION, Scope.PROXY
 
 _OUTLIERS = {
     "enabled": True,
-    "consecutive_failures": 3,
+    "consecutive_failures": 2,
     "ejection_time": "30s",
     "max_ejection_time": "120s",
     "max_ejected_percent": 50,

@@ -28,7 +28,7 @@ class OutlierDetectionSpec(SpecModel):
         default=None,
         alias="consecutiveFailures",
         description="So many failures in a row, with no answer in between, and the host gets "
-        "nothing. Default: 3.",
+        "nothing. Default: 2.",
     )
     status_codes: Annotated[
         Annotated[tuple[Annotated[StrictInt, Field(ge=500, le=599)], ...], Field(min_length=1)]
@@ -84,7 +84,7 @@ SPEC = PolicySpec(
     # to find it again soon, seldom enough not to be seen in the slowest hundredth.
     defaults=OutlierDetectionSpec(
         enabled=True,
-        consecutive_failures=3,
+        consecutive_failures=2,
         ejection_time=Duration(30_000),
         max_ejection_time=Duration(120_000),
         max_ejected_percent=50,

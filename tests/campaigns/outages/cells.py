@@ -8,9 +8,11 @@ from tests.campaigns.outages.events import EVENTS
 from tests.campaigns.outages.fleet import CHECKED
 from tests.campaigns.outages.play import Size
 
-_HOSTS = (2, 5)
-_SIZES = ((1, True), (4, False), (4, True), (40, True), (40, False), (200, True), (200, False))
-"""Clients, and whether their connections are kept."""
+_SIZES = {
+    2: ((1, True), (4, False), (40, True), (200, False)),
+    5: ((1, False), (4, True), (40, False), (200, True)),
+}
+"""Called hosts → clients, and whether their connections are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +32,13 @@ class Cell:
 def _all() -> tuple[Cell, ...]:
     found: list[Cell] = []
     for event in EVENTS.values():
-        for hosts in _HOSTS if not event.is_zone else _HOSTS[-1:]:
-            for clients, is_kept in _SIZES:
+        for hosts, sizes in _SIZES.items():
+            for number, (clients, is_kept) in enumerate(sizes):
+                if event.is_zone and hosts == min(_SIZES):
+                    continue
                 size = Size(clients=clients, is_kept=is_kept)
-                # With and without deliveries by turns, so that each event and size has both.
-                has_deliveries = len(found) % 2 == 1
+                # By turns, so that each event has as many with deliveries as without.
+                has_deliveries = (number + hosts) % 2 == 1
                 found.append(
                     Cell(event=event.name, hosts=hosts, size=size, has_deliveries=has_deliveries)
                 )

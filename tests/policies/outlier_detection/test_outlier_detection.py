@@ -13,7 +13,7 @@ _MARKED = {
 @pytest.mark.parametrize("protocol", ["HTTP", "HTTP2", "GRPC", "TCP"])
 def test_a_host_that_fails_gets_nothing_for_a_while_even_if_nobody_says_so(protocol: str) -> None:
     assert compiled(protocol=protocol).cluster()["outlier_detection"] == {
-        "consecutive_5xx": 3,
+        "consecutive_5xx": 2,
         "enforcing_consecutive_5xx": 100,
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,

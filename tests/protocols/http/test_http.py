@@ -85,7 +85,7 @@ def test_envoys_speak_http_2_with_each_other_and_find_each_other_dead() -> None:
         "@type": f"type.googleapis.com/{_OPTIONS}",
         "explicit_http_config": {
             "http2_protocol_options": {
-                "connection_keepalive": {"interval": "0.75s", "timeout": "1.5s"},
+                "connection_keepalive": {"interval": "0.5s", "timeout": "1.5s"},
                 "initial_stream_window_size": 1_048_576,
                 "initial_connection_window_size": 1_073_741_824,
                 "allow_connect": True,

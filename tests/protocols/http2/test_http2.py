@@ -12,7 +12,7 @@ def test_envoys_ping_each_other(protocol: str) -> None:
     options = compiled(protocol=protocol).cluster()["typed_extension_protocol_options"][_OPTIONS]
 
     assert options["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"] == {
-        "interval": "0.75s",
+        "interval": "0.5s",
         "timeout": "1.5s",
     }
 

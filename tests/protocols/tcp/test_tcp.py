@@ -12,8 +12,8 @@ def test_bytes_are_passed_on_and_logged() -> None:
         "stat_prefix": "outbound/api",
         "cluster": "outbound/api",
         "idle_timeout": "3600s",
-        "max_connect_attempts": 5,
-        "backoff_options": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        "max_connect_attempts": 7,
+        "backoff_options": {"base_interval": "0.025s", "max_interval": "0.25s"},
     }
     assert sorted(log["typed_config"]["log_format"]["json_format"]) == [
         "bytes_received",
