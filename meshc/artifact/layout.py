@@ -15,6 +15,10 @@ On a host a node's own files lie at the top of one directory and ``services/`` b
 
 from __future__ import annotations
 
+import re
+
+from meshc.diagnostics.names import NAME_PATTERN, is_name
+
 MANIFEST = "manifest.json"
 LDS = "lds.json"
 CDS = "cds.json"
@@ -26,6 +30,10 @@ NODES = "nodes"
 SERVICES = "services"
 _SHARED_DEPTH = 3
 _HEALTH = "health@"
+_CALLER = NAME_PATTERN.strip("^$")
+_SHARED_FILE = re.compile(
+    rf"(?:eds|eds@{_CALLER}|health@{_CALLER}|rds-(?:inbound|outbound|outbound@{_CALLER}))\.json\Z"
+)
 
 
 def node_directory(node: str) -> str:
@@ -78,10 +86,14 @@ def on_host(directory: str, path: str) -> str:
 
 
 def is_host_path(path: str) -> bool:
-    """Whether a file of a node may have this path on its host: it leads nowhere else."""
+    """Whether a file of a node may have this path on its host.
+
+    No other file there is replaced or removed, whatever a bundle says.
+    """
     parts = path.split("/")
     return path in NODE_FILES or (
         len(parts) == _SHARED_DEPTH
         and parts[0] == SERVICES
-        and all(part.isprintable() and part and not part.startswith(".") for part in parts)
+        and is_name(parts[1])
+        and _SHARED_FILE.match(parts[2]) is not None
     )

@@ -27,6 +27,9 @@ def test_a_nodes_files_are_its_own_three_and_the_shared_ones(tmp_path: Path) -> 
     lay_out(tmp_path, *own, *shared)
     lay_out(tmp_path, "envoy.log", "other.json", "services/app/notes.txt", "services/loose.json")
     lay_out(tmp_path, "services/app/deep/eds.json", ".agent/status.json")
+    lay_out(
+        tmp_path, "services/app/eds@-.json", "services/app/package.json", "services/-a/eds.json"
+    )
 
     found = read_files(tmp_path)
 

@@ -159,7 +159,10 @@ def test_a_second_materialize_touches_nothing(tmp_path: Path) -> None:
 def test_materialize_removes_only_what_meshc_lays_out(tmp_path: Path) -> None:
     materialize(bundle(FILES), tmp_path)
     (tmp_path / "access.log").write_bytes(b"log")
-    (tmp_path / "services/app/notes.txt").write_bytes(b"mine")
+    others = ("services/app/notes.txt", "services/app/package.json", "services/billing/sds.json")
+    for path in others:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"mine")
     fewer = {path: data for path, data in FILES.items() if not path.startswith("services/")}
 
     result = materialize(bundle(fewer | {"lds.json": b"lds2"}), tmp_path)
@@ -167,7 +170,7 @@ def test_materialize_removes_only_what_meshc_lays_out(tmp_path: Path) -> None:
     assert result.written == ("lds.json",)
     assert result.removed == ("services/app/eds.json", "services/app/rds-outbound.json")
     assert (tmp_path / "access.log").exists()
-    assert (tmp_path / "services/app/notes.txt").exists()
+    assert {(tmp_path / path).read_bytes() for path in others} == {b"mine"}
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

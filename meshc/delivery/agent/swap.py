@@ -42,7 +42,8 @@ def read_files(directory: Path) -> dict[str, bytes]:
 def _shared_files(root: str) -> Iterator[str]:
     for folder in _names_in(root + SERVICES):
         place = f"{SERVICES}/{folder}"
-        yield from (f"{place}/{name}" for name in _names_in(root + place) if name.endswith(".json"))
+        paths = (f"{place}/{name}" for name in _names_in(root + place))
+        yield from (path for path in paths if is_host_path(path))
 
 
 def _names_in(folder: str) -> list[str]:
