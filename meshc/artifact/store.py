@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from meshc.artifact.layout import MANIFEST
 from meshc.artifact.manifest import Manifest, file_digest
-from meshc.artifact.write import JOURNAL
+from meshc.artifact.write import JOURNAL, is_journal
 from meshc.diagnostics.errors import BundleError
 
 if TYPE_CHECKING:
@@ -96,8 +96,14 @@ class DirectoryStore:
         return self._at(path, lambda place: Path(place).read_bytes())
 
     def _at(self, path: str, look: Callable[[str], _Found]) -> _Found:
-        """Look at a file in the journal if it is still there, else at its place."""
-        for place in (f"{self.directory}/{JOURNAL}/{path}", f"{self.directory}/{path}"):
+        """Look at a file in the journal if it is still there, else at its place.
+
+        A journal that no writer has made here, such as one in a checkout, counts for nothing.
+        """
+        places = [f"{self.directory}/{path}"]
+        if is_journal(self.directory / JOURNAL):
+            places.insert(0, f"{self.directory}/{JOURNAL}/{path}")
+        for place in places:
             try:
                 return look(place)
             except (FileNotFoundError, NotADirectoryError):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from meshc.artifact.layout import MANIFEST, NODES, SERVICES
 from meshc.artifact.owned import check_ours, files_named
+from meshc.artifact.real import check_folder, check_root, link_error, make_folder
 from meshc.diagnostics.errors import OutputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NEXT = ".next"
 JOURNAL = ".commit"
+_MARK = ".made-here"
 _FILE_MODE = 0o644
 
 
@@ -57,6 +59,7 @@ class BundleWriter:
 
     def _prepare(self) -> None:
         """Finish or drop what a killed writer left; nobody else is at work now."""
+        check_root(self.out)
         self._is_new = not self.out.exists()
         if not self._is_new:
             check_ours(self.out, JOURNAL)
@@ -64,7 +67,7 @@ class BundleWriter:
         self._stage = (
             self.out.with_name(f".{self.out.name}{NEXT}") if self._is_new else self.out / NEXT
         )
-        shutil.rmtree(self._stage, ignore_errors=True)
+        _drop(self._stage)
 
     def __exit__(
         self,
@@ -73,7 +76,7 @@ class BundleWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            shutil.rmtree(self._stage, ignore_errors=True)
+            _drop(self._stage)
         finally:
             self._unlock()
 
@@ -97,8 +100,10 @@ class BundleWriter:
         """
         folder, _, _ = path.rpartition("/")
         try:
+            if not self._made:
+                self._begin_stage()
             if folder not in self._made:
-                _make_folder(f"{self._stage}/{folder}")
+                make_folder(self._stage, folder)
                 self._made.add(folder)
             descriptor = os.open(
                 f"{self._stage}/{path}",
@@ -115,6 +120,13 @@ class BundleWriter:
         self._staged.append(path)
         return status
 
+    def _begin_stage(self) -> None:
+        """Make the folder in which everything is staged, with the mark that it is ours."""
+        self._stage.mkdir()
+        self._made.add("")
+        if not self._is_new:
+            (self._stage / _MARK).write_bytes(_mark_of(self._stage))
+
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files that the manifest, which stays as it is, does not name."""
         with _as_output_error(self.out):
@@ -127,6 +139,8 @@ class BundleWriter:
             if self._is_new:
                 self._stage.rename(self.out)
                 return
+            for folder in self._made - {""}:
+                check_folder(self.out, folder)
             journal = self.out / JOURNAL
             self._stage.rename(journal)
             # Before the rest moves in: what is removed may stand where a folder has to be.
@@ -151,15 +165,21 @@ def no_writer(out: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _make_folder(path: str) -> None:
-    """Make a folder with one system call where its parent is there, as it nearly always is."""
-    try:
-        os.mkdir(path)  # noqa: PTH102, ten thousand of them
-    except FileNotFoundError:
-        os.makedirs(path)  # noqa: PTH103, the same
-    except FileExistsError:
-        if not os.path.isdir(path):  # noqa: PTH112, the same
-            raise
+def _drop(folder: Path) -> None:
+    """Remove a folder of a writer's own, or a link in its place, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+
+
+def _mark_of(folder: Path) -> bytes:
+    """Return by what a journal is known as one that a writer has made here.
+
+    No checkout and no copy of a folder brings its own number along.
+    """
+    return f"{folder.stat().st_ino}\n".encode()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -173,8 +193,8 @@ def _apply(out: Path, journal: Path, paths: Iterable[str]) -> None:
     made: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0]
-        if folder not in made:
-            _make_folder(f"{out}/{folder}")
+        if folder and folder not in made:
+            make_folder(out, folder)
             made.add(folder)
         if path != MANIFEST:
             os.rename(f"{journal}/{path}", f"{out}/{path}")  # noqa: PTH104, tens of thousands
@@ -182,9 +202,28 @@ def _apply(out: Path, journal: Path, paths: Iterable[str]) -> None:
     shutil.rmtree(journal)
 
 
+def is_journal(journal: Path) -> bool:
+    """Whether a folder is the journal that a writer has made in just this place."""
+    if journal.is_symlink():
+        return False
+    try:
+        return (journal / _MARK).read_bytes() == _mark_of(journal)
+    except OSError:
+        return False
+
+
 def recover(out: Path) -> None:
-    """Finish what a killed writer had committed; what it had only staged is dropped."""
+    """Finish what a killed writer had committed; what it had only staged is dropped.
+
+    Raises:
+        OutputError: there is a journal that no writer has made here.
+    """
     journal = out / JOURNAL
+    if journal.is_symlink() or ((journal / MANIFEST).exists() and not is_journal(journal)):
+        raise OutputError(
+            f'"{journal}" was not made by a build of meshc in this folder',
+            hint="remove it; a checkout or a copy must not bring one",
+        )
     if (journal / MANIFEST).is_file():
         # It may have been killed before it had removed what only the older one names.
         remove_files(out, files_named(out) - files_named(journal))
@@ -197,7 +236,7 @@ def _files_below(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.name not in {MANIFEST, _MARK}
     )
 
 
@@ -205,10 +244,15 @@ def files_in(out: Path, *, known: Container[str] = ()) -> Iterator[str]:
     """Yield all files where generated ones lie below `out/`, as paths relative to it.
 
     ``known`` are folders of one node or service into which the caller need not look.
+
+    Raises:
+        OutputError: one of the folders is a link, or cannot be read.
     """
     for part in (NODES, SERVICES):
         for entry in _entries(out, part):
             path = f"{part}/{entry.name}"
+            if entry.is_symlink():
+                raise link_error(out / path)
             if path not in known:
                 yield from _files_at(out, path, entry)
 
@@ -223,6 +267,8 @@ def _files_at(out: Path, path: str, entry: os.DirEntry[str]) -> Iterator[str]:
 
 def _entries(out: Path, folder: str) -> list[os.DirEntry[str]]:
     try:
+        if not check_folder(out, folder):
+            return []
         with os.scandir(f"{out}/{folder}") as entries:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
@@ -236,8 +282,9 @@ def remove_files(out: Path, paths: Iterable[str]) -> None:
     folders: set[Path] = set()
     for path in paths:
         target = out / path
-        target.unlink(missing_ok=True)
-        folders.add(target.parent)
+        if check_folder(out, path.rpartition("/")[0]):
+            target.unlink(missing_ok=True)
+            folders.add(target.parent)
     for folder in sorted(folders, reverse=True):
         with contextlib.suppress(OSError):  # something of somebody else's is in it
             folder.rmdir()

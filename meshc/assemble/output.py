@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshc.artifact.layout import MANIFEST
 from meshc.artifact.owned import check_ours, files_named
+from meshc.artifact.real import check_root
 from meshc.artifact.write import JOURNAL, files_in
 from meshc.assemble.memory import Record, Signature, folder_time, signature, signature_of
 
@@ -38,6 +39,7 @@ class BuildOutput:
         self.removed: list[str] = []
         self.foreign: list[str] = []
         if writer is None:
+            check_root(out)
             check_ours(out, JOURNAL)
 
     def is_untouched(self, record: Record) -> bool:

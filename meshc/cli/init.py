@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from meshc.artifact.real import check_root
 from meshc.cli.options import common_options, terminal
 from meshc.diagnostics.errors import OutputError
 
@@ -23,7 +25,8 @@ def command(directory: Path) -> int:
     """
     shown = terminal()
     specs = directory / "specs"
-    taken = [name for name in _FILES if (specs / name).exists()]
+    check_root(specs)
+    taken = [name for name in _FILES if os.path.lexists(specs / name)]
     if taken:
         raise OutputError(
             f'"{specs / taken[0]}" exists, and nothing is overwritten',

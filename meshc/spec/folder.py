@@ -51,7 +51,20 @@ def find_spec_files(root: Path) -> list[Path]:
             else f'"{root}" is no folder',
             hint="give the folder with --specs, or make a first mesh with: meshc init DIR",
         )
-    return sorted(_walk(root), key=lambda path: path.as_posix())
+    found = sorted(_walk(root), key=lambda path: path.as_posix())
+    for path in found:
+        if path.is_symlink():
+            _check_link(path, root)
+    return found
+
+
+def _check_link(path: Path, root: Path) -> None:
+    """Refuse a link that leads out: its target would be shown where it is no document."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise SourceError(
+            f'"{path}" is a link that leads out of the spec folder',
+            hint="put the document itself there",
+        )
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,8 +10,8 @@ import pytest
 from meshc.artifact.manifest import Manifest
 from meshc.artifact.store import DirectoryStore
 from meshc.artifact.write import JOURNAL
-from meshc.diagnostics.errors import BundleError
-from tests.artifact.bundles import NEW, OLD, contents
+from meshc.diagnostics.errors import BundleError, OutputError
+from tests.artifact.bundles import NEW, OLD, contents, seen_by_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +35,42 @@ def test_a_node_is_read_with_its_generation(tmp_path: Path) -> None:
 def test_what_lies_in_the_journal_is_newer(tmp_path: Path) -> None:
     OLD.write(tmp_path)
     NEW.write(tmp_path / "other")
-    (tmp_path / "other").rename(tmp_path / JOURNAL)
+    journal = tmp_path / JOURNAL
+    (tmp_path / "other").rename(journal)
+    (journal / ".made-here").write_text(f"{journal.stat().st_ino}\n")
 
     assert dict(DirectoryStore(tmp_path).node("come").files) == NEW.seen["come"]
+
+
+@pytest.mark.parametrize("mark", [None, "0\n", ""])
+def test_a_journal_that_came_with_a_checkout_counts_for_nothing(
+    tmp_path: Path, mark: str | None
+) -> None:
+    OLD.write(tmp_path)
+    NEW.write(tmp_path / "other")
+    (tmp_path / "other").rename(tmp_path / JOURNAL)
+    if mark is not None:
+        (tmp_path / JOURNAL / ".made-here").write_text(mark)
+    before = contents(tmp_path)
+
+    assert seen_by_reader(tmp_path) == OLD.seen
+    with pytest.raises(OutputError, match="was not made by a build of meshc in this folder"):
+        NEW.write(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_journal_that_is_a_link_is_followed_by_nobody(tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    OLD.write(out)
+    NEW.write(other)
+    (other / ".made-here").write_text(f"{other.stat().st_ino}\n")
+    (out / JOURNAL).symlink_to("../other")
+    before = contents(other)
+
+    assert seen_by_reader(out) == OLD.seen
+    with pytest.raises(OutputError, match="was not made"):
+        NEW.write(out)
+    assert contents(other) == before
 
 
 @pytest.mark.parametrize("data", [b"", b"something else", None], ids=["empty", "other", "missing"])

@@ -67,12 +67,12 @@ class User:
         shutil.rmtree(self.folder / "specs", ignore_errors=True)
         shutil.copytree(CASES / name / "specs", self.folder / "specs")
 
-    def tree(self) -> dict[str, tuple[int, int]]:
-        """Inode and time of change of everything in the folder."""
+    def tree(self, part: str = ".") -> dict[str, tuple[int, int]]:
+        """Inode and time of change of everything in the folder, or in a part of it."""
         return {
             path.relative_to(self.folder).as_posix(): (status.st_ino, status.st_mtime_ns)
-            for path in self.folder.rglob("*")
-            for status in [path.stat()]
+            for path in (self.folder / part).rglob("*")
+            for status in [path.lstat()]
         }
 
 

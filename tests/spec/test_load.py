@@ -45,12 +45,23 @@ def test_a_linked_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_linked_file_is_read(tmp_path: Path) -> None:
-    write(tmp_path, {"specs/app.yaml": APP, "other/db.txt": APP})
-    (tmp_path / "specs" / "db.yaml").symlink_to(tmp_path / "other" / "db.txt")
+    write(tmp_path, {"specs/app.yaml": APP})
+    (tmp_path / "specs" / "db.yaml").symlink_to("app.yaml")
 
     specs = load_specs(tmp_path / "specs", DiagnosticSink())
 
     assert [service.name for service in specs.services] == ["app", "db"]
+
+
+@pytest.mark.parametrize("target", ["../token", "/etc/hostname", "../specs-of-others/a.yaml"])
+def test_a_link_that_leads_out_is_refused_and_nothing_behind_it_is_shown(
+    tmp_path: Path, target: str
+) -> None:
+    write(tmp_path, {"specs/app.yaml": APP, "token": "secret", "specs-of-others/a.yaml": APP})
+    (tmp_path / "specs" / "db.yaml").symlink_to(target)
+
+    with pytest.raises(SourceError, match=r"db.yaml\" is a link that leads out of the spec folder"):
+        load_specs(tmp_path / "specs", DiagnosticSink())
 
 
 @pytest.mark.parametrize("ending", ["yaml", "yml", "json"])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from meshc.artifact.publication import INDEX, TRASH, trash_order
 from meshc.artifact.published import INDEX_PATH, blob_path, pointer_path
+from meshc.artifact.real import check_folder, check_root, make_folder
 from meshc.delivery.publish.place import BLOBS, NODES
 from meshc.delivery.publish.plan import PublishConflictError, PublishError
 from meshc.diagnostics.names import is_name
@@ -41,17 +42,20 @@ class Folder:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.name = str(directory)
+        self._real: set[Path] = set()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other publishers out; one that comes while another is at work is refused."""
+        check_root(self.directory)
         with self._errors("write"):
             self.directory.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             lock = os.open(self.directory / _LOCK, flags, _MODE)
         try:
             with self._errors("write"):
                 self._take(lock)
+                check_folder(self.directory, _NEW)
                 shutil.rmtree(self.directory / _NEW, ignore_errors=True)
             yield
         finally:
@@ -79,10 +83,9 @@ class Folder:
     def names(self, folder: str) -> list[str]:
         """Return what lies in a folder; files that no publisher put there are none of it."""
         with self._errors("read"):
-            try:
-                entries = os.listdir(self.directory / folder)  # noqa: PTH208, ten thousand names
-            except FileNotFoundError:
+            if not check_folder(self.directory, folder):
                 return []
+            entries = os.listdir(self.directory / folder)  # noqa: PTH208, ten thousand names
         names = [entry.removesuffix(_JSON) for entry in entries if entry.endswith(_JSON)]
         if folder == TRASH:
             return [name for name in names if trash_order(name) is not None]
@@ -97,14 +100,28 @@ class Folder:
                 place = self._path(key)
                 if data is None:
                     with contextlib.suppress(FileNotFoundError):
+                        self._check_folder_of(place)
                         place.unlink()
                         folders.add(place.parent)
                     continue
+                self._make_folder_of(place)
                 waiting.append((self._draft(len(waiting), data), place))
                 if len(waiting) == _TOGETHER:
                     folders |= _move(waiting)
             folders |= _move(waiting)
             _sync_folders(folders)
+
+    def _check_folder_of(self, place: Path) -> None:
+        if place.parent != self.directory:
+            check_folder(self.directory, place.parent.relative_to(self.directory).as_posix())
+
+    def _make_folder_of(self, place: Path) -> None:
+        """Make the folder that a file goes to, unless it was there a moment ago."""
+        folder = place.parent
+        if folder not in self._real:
+            if folder != self.directory:
+                make_folder(self.directory, folder.relative_to(self.directory).as_posix())
+            self._real.add(folder)
 
     def swap(self, key: str, old: bytes | None, new: bytes) -> None:
         """Replace what lies at a key, only if it still is what it was."""
@@ -160,7 +177,6 @@ def _move(waiting: list[tuple[Path, Path]]) -> set[Path]:
             _sync(draft, os.O_RDONLY)
     folders = set()
     for draft, place in waiting:
-        place.parent.mkdir(parents=True, exist_ok=True)
         os.rename(draft, place)  # noqa: PTH104, tens of thousands
         folders.add(place.parent)
     waiting.clear()
