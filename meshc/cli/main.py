@@ -115,7 +115,7 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911, one code a kind of f
         sys.stderr.close()
         return 0
     except MeshcError as error:
-        _show(shown, error.message, error.hint)
+        _show(shown, error.message, error.hint, error.code)
         if shown.verbosity > 1:
             traceback.print_exc()
         return EXIT_USAGE if isinstance(error, UnknownNameError) else EXIT_WORLD
@@ -130,8 +130,9 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911, one code a kind of f
         return EXIT_BUG
 
 
-def _show(shown: Terminal, message: str, hint: str | None) -> None:
+def _show(shown: Terminal, message: str, hint: str | None, code: str = "") -> None:
     style = shown.style(sys.stderr)
-    shown.warn(f"{style('error:', 'error')} {message}")
+    kind = f"error[{code}]:" if code else "error:"
+    shown.warn(f"{style(kind, 'error')} {message}")
     if hint:
         shown.warn(f"  {style('hint:', 'hint')} {hint}")

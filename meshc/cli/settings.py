@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 SHARED = ("specs", "out", "envoy", "require-envoy", "strict", "cache", "color")
 """Settings that hold for every command with an option of that name."""
+_NO_PROGRAM = ("none", "auto")
+_NAMES_ENVOY = re.compile(r"""\s*(?:tool\.meshc\.)?["']?envoy["']?\s*=""")
 
 
 def load_settings(explicit: Path | None, folder: Path) -> dict[str, Any]:
@@ -22,15 +25,39 @@ def load_settings(explicit: Path | None, folder: Path) -> dict[str, Any]:
     of its pyproject.toml.  Raises SettingsError where the file cannot be used as it stands.
     """
     if explicit is not None:
-        return _checked(read_toml(explicit), explicit)
+        table = _checked(read_toml(explicit), explicit)
+        if explicit.resolve().is_relative_to(_checkout(folder)):
+            _refuse_program(table, explicit)
+        return table
     own = folder / "meshc.toml"
     if own.is_file():
-        return _checked(read_toml(own), own)
+        return _refuse_program(_checked(read_toml(own), own), own)
     project = folder / "pyproject.toml"
     if project.is_file():
         table = read_toml(project).get("tool", {}).get("meshc", {})
-        return _checked(table, project)
+        return _refuse_program(_checked(table, project), project)
     return {}
+
+
+def _checkout(folder: Path) -> Path:
+    """Return the folder above which nothing came with the specs."""
+    here = folder.resolve()
+    return next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+
+
+def _refuse_program(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Refuse a program that a checkout brings or names: meshc would run it."""
+    program = table.get("envoy")
+    if program is not None and program not in _NO_PROGRAM:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        line = next((at for at, text in enumerate(lines, start=1) if _NAMES_ENVOY.match(text)), 1)
+        raise SettingsError(
+            f"{path}:{line}:1: a checkout must not say which program is run as Envoy",
+            hint="say it with --envoy or MESHC_ENVOY, or in a settings file outside of the "
+            "checkout, given with --config",
+            code="MC704",
+        )
+    return table
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -54,4 +54,13 @@ RESOURCES: tuple[CatalogEntry, ...] = (
         explanation="Envoy refused so many resources that the rest was not put before it. One "
         "mistake in a policy can spoil thousands; mend what is reported and build again.",
     ),
+    CatalogEntry(
+        code="MC704",
+        severity="error",
+        title="program named by a checkout",
+        explanation="meshc.toml or pyproject.toml in the checkout names an Envoy program. meshc "
+        "would run it, so whoever can propose a change of the specs could run a program of their "
+        "own where the change is checked. Name it with --envoy, with MESHC_ENVOY, or in a settings "
+        "file outside of the checkout, given with --config. No spec can cause it.",
+    ),
 )

@@ -26,10 +26,11 @@ _SHOWN = 10
 class MeshcError(Exception):
     """Something in the world prevents the work: a file, a program, a full disk."""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.code = code
 
 
 class SourceError(MeshcError):

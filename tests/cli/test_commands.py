@@ -192,6 +192,53 @@ def test_settings_may_stand_in_the_project_file(mesh: Path) -> None:
     assert run("build", cwd=mesh).stdout.startswith("built dist: ")
 
 
+_EVIL = "#!/bin/sh\ntouch was-run\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("meshc.toml", 'out = "x"\nenvoy = "specs/.evil"\n', 2),
+        ("pyproject.toml", '[tool.meshc]\n"envoy" = "./specs/.evil"\n', 2),
+        ("pyproject.toml", 'tool = {meshc = {envoy = "./specs/.evil"}}\n', 1),
+        ("ci/settings.toml", 'envoy = "specs/.evil"\n', 1),
+    ],
+)
+def test_a_checkout_does_not_say_which_program_is_run(
+    mesh: Path, file: str, text: str, line: int
+) -> None:
+    evil = mesh / "specs" / ".evil"
+    evil.write_text(_EVIL)
+    evil.chmod(0o755)
+    (mesh / ".git").mkdir()
+    (mesh / file).parent.mkdir(exist_ok=True)
+    (mesh / file).write_text(text)
+    config = ["--config", file] if "/" in file else []
+
+    for command in ("check", "build"):
+        result = run(*config, command, cwd=mesh)
+
+        assert result.returncode == 3
+        assert result.stderr.startswith(
+            f"error[MC704]: {mesh / file if not config else file}:{line}:1: "
+        )
+        assert "--envoy or MESHC_ENVOY" in result.stderr
+    assert not (mesh / "was-run").exists()
+
+
+def test_settings_outside_of_the_checkout_may_name_a_program(mesh: Path) -> None:
+    checkout = mesh / "checkout"
+    checkout.mkdir()
+    (checkout / ".git").mkdir()
+    (mesh / "specs").rename(checkout / "specs")
+    (mesh / "own.toml").write_text('envoy = "/nowhere/envoy"\n')
+
+    result = run("--config", "../own.toml", "check", cwd=checkout)
+
+    assert "/nowhere/envoy" in result.stderr
+    assert "MC704" not in result.stderr
+
+
 def test_an_unknown_setting_is_refused_with_the_nearest_known(mesh: Path) -> None:
     (mesh / "meshc.toml").write_text('spec = "x"\n')
 
