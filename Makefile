@@ -67,6 +67,7 @@ docs: .venv/dev  ## Write what is generated from the code: schemas, diagnostics,
 	@$(BIN)/meshc schema --write docs/schema
 	@$(BIN)/python -m meshc.diagnostics.document
 	@$(BIN)/python -m meshc.spec.reference
+	@$(BIN)/python -m tests.campaigns.outages.page
 
 out: .venv/run
 	@$(BIN)/meshc build --check --quiet
