@@ -11,6 +11,9 @@ from meshc.diagnostics.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+FOLDER_MODE = 0o755
+"""Whatever the umask allows, nobody else may write there."""
+
 
 def check_root(root: Path) -> None:
     """Refuse a root that is a link itself: a checkout may bring one that leads anywhere.
@@ -51,10 +54,10 @@ def make_folder(root: Path | str, path: str) -> None:
         OSError: it cannot be made.
     """
     try:
-        os.mkdir(f"{root}/{path}")  # noqa: PTH102, ten thousand of them
+        os.mkdir(f"{root}/{path}", FOLDER_MODE)  # noqa: PTH102, ten thousand of them
     except FileNotFoundError:
         make_folder(root, path.rpartition("/")[0])
-        os.mkdir(f"{root}/{path}")  # noqa: PTH102
+        os.mkdir(f"{root}/{path}", FOLDER_MODE)  # noqa: PTH102
     except FileExistsError:
         if not check_folder(root, path):
             raise

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from meshc.artifact.layout import MANIFEST, NODES, SERVICES
+from meshc.artifact.locks import wait_for_lock
 from meshc.artifact.owned import check_ours, files_named
-from meshc.artifact.real import check_folder, check_root, link_error, make_folder
+from meshc.artifact.real import FOLDER_MODE, check_folder, check_root, link_error, make_folder
 from meshc.diagnostics.errors import OutputError
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ class BundleWriter:
 
     def _locked(self) -> int:
         """Hold the folder that holds `out/`; it exists before and after `out/` itself does."""
-        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.out.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         lock = os.open(self.out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            wait_for_lock(lock, fcntl.LOCK_EX, self.out.parent)
+        except BaseException:
+            os.close(lock)
+            raise
         return lock
 
     def stage(self, path: str, data: bytes) -> os.stat_result:
@@ -122,7 +127,7 @@ class BundleWriter:
 
     def _begin_stage(self) -> None:
         """Make the folder in which everything is staged, with the mark that it is ours."""
-        self._stage.mkdir()
+        self._stage.mkdir(FOLDER_MODE)
         self._made.add("")
         if not self._is_new:
             (self._stage / _MARK).write_bytes(_mark_of(self._stage))
@@ -159,7 +164,7 @@ def no_writer(out: Path) -> Iterator[None]:
         lock = os.open(out.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _as_output_error(out, "read"):
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            wait_for_lock(lock, fcntl.LOCK_SH, out.parent)
         yield
     finally:
         os.close(lock)

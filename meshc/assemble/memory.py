@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from meshc.compile.resources import digest_of
 _DIGEST_BYTES = 16
 _SEAL_BYTES = 32
 _KEPT_DIGESTS = 500_000
+_PRIVATE = 0o700
+_OTHERS = 0o022
 
 
 @functools.cache
@@ -215,9 +218,10 @@ def _write(path: Path, content: bytes) -> None:
     """Replace a cache file; a cache that cannot be written is no reason to fail."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=_private) as file:
                 file.write(_seal(content))
                 file.write(content)
             temporary.replace(path)
@@ -225,12 +229,32 @@ def _write(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _seal(content: bytes) -> bytes:
     """Digest in front of a cache file: a damaged record could end up in a manifest."""
     return hashlib.sha256(content).digest()
 
 
-def default_cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/meshc``, usually ``~/.cache/meshc``."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "meshc"
+def default_cache_folder() -> Path | None:
+    """``$XDG_CACHE_HOME/meshc``, usually ``~/.cache/meshc``; None for a user without a home.
+
+    One that others may write to is made private or not used: what it says of a resource decides
+    that no Envoy is asked about it.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "meshc"
+    except RuntimeError:
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return None
+        if stat.S_IMODE(status.st_mode) & _OTHERS:
+            try:
+                folder.chmod(_PRIVATE)
+            except OSError:
+                return None
+    return folder

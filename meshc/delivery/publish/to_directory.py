@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from meshc.artifact.publication import INDEX, TRASH, trash_order
 from meshc.artifact.published import INDEX_PATH, blob_path, pointer_path
-from meshc.artifact.real import check_folder, check_root, make_folder
+from meshc.artifact.real import FOLDER_MODE, check_folder, check_root, make_folder
 from meshc.delivery.publish.place import BLOBS, NODES
 from meshc.delivery.publish.plan import PublishConflictError, PublishError
 from meshc.diagnostics.names import is_name
@@ -49,7 +49,7 @@ class Folder:
         """Keep other publishers out; one that comes while another is at work is refused."""
         check_root(self.directory)
         with self._errors("write"):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             lock = os.open(self.directory / _LOCK, flags, _MODE)
         try:
@@ -135,7 +135,7 @@ class Folder:
 
     def _draft(self, number: int, data: bytes) -> Path:
         folder = self.directory / _NEW
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(FOLDER_MODE, exist_ok=True)
         draft = folder / str(number)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(draft, flags, _MODE)

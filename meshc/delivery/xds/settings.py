@@ -27,26 +27,37 @@ def control_to_serve() -> str:
     """
     if os.access(_OF_THE_SERVICE, os.W_OK):
         return f"{UNIX}{_OF_THE_SERVICE / _SOCKET}"
+    hint = "say --control unix:/PATH, or --control none"
     own = _own_folder()
+    if own is None:
+        raise SettingsError(
+            "no folder for the socket that tells the status: this user has no home", hint=hint
+        )
     try:
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"no folder for the socket that tells the status: {own}: {error.strerror}",
-            hint="say --control unix:/PATH, or --control none",
+            f"no folder for the socket that tells the status: {own}: {error.strerror}", hint=hint
         ) from error
     return f"{UNIX}{own / _SOCKET}"
 
 
 def control_to_ask() -> str:
     """Where such a server is asked: this user's before the service."""
-    own = _own_folder() / _SOCKET
-    return f"{UNIX}{own if own.exists() else _OF_THE_SERVICE / _SOCKET}"
+    folder = _own_folder()
+    if folder is None or not (folder / _SOCKET).exists():
+        folder = _OF_THE_SERVICE
+    return f"{UNIX}{folder / _SOCKET}"
 
 
-def _own_folder() -> Path:
+def _own_folder() -> Path | None:
     of_the_login = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(of_the_login) / "meshc" if of_the_login else Path.home() / ".cache/meshc/run"
+    if of_the_login:
+        return Path(of_the_login) / "meshc"
+    try:
+        return Path.home() / ".cache/meshc/run"
+    except RuntimeError:  # as in many containers
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
