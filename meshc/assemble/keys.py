@@ -18,7 +18,7 @@ class DependencyKeys:
 
     def __init__(self, mesh: Mesh, *, base: str) -> None:
         self._mesh = mesh
-        self._base = f"{base}\n{mesh.settings_digest}"
+        self._base = f"{base}\n{mesh.settings.name}\n{mesh.settings_digest}"
         self._faces: dict[ServiceName, str] = {}
 
     def service(self, service: Service, overriding: tuple[Upstream, ...]) -> str:

@@ -327,9 +327,10 @@ LINKING: tuple[CatalogEntry, ...] = (
         code="MC332",
         severity="warning",
         title="store without the name of its mesh",
-        explanation="A store in Consul has no mesh.yaml, without which every mesh has the same "
-        "name. What is published goes by that name and not by the one in the store's address.",
+        explanation="A store in Consul without a mesh.yaml that names the mesh. Its mesh now has "
+        "the name in the store's address.",
         example={},
+        retired=True,
     ),
     CatalogEntry(
         code="MC401",

@@ -29,6 +29,11 @@ class SpecFolder:
         """The folder as it was given."""
         return self.path.as_posix()
 
+    @property
+    def mesh(self) -> str:
+        """Nothing: the name of a folder is nobody's choice for a mesh."""
+        return ""
+
     def texts(self, sink: DiagnosticSink) -> Iterator[SpecText]:
         """Read every document; raises SourceError where one cannot be read at all."""
         for path in find_spec_files(self.path):

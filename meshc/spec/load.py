@@ -96,6 +96,8 @@ def load_specs(
             if isinstance(document.data, dict) and isinstance(document.data.get("name"), str):
                 poisoned.add(document.data["name"])
     _report_second_mesh(meshes, sink)
+    if kept.mesh and "name" not in mesh_spec.model_fields_set:
+        mesh_spec = mesh_spec.model_copy(update={"name": kept.mesh})
     return SpecSet(
         mesh=mesh_spec,
         mesh_document=meshes[0] if meshes else None,

@@ -37,6 +37,13 @@ class SpecSource(Protocol):
     def root(self) -> str:
         """What stands before the names of documents where people read them."""
 
+    @property
+    def mesh(self) -> str:
+        """Name of the mesh whose documents are kept here, unless mesh.yaml gives it another one.
+
+        Empty: only mesh.yaml can say.
+        """
+
     def texts(self, sink: DiagnosticSink) -> Iterable[SpecText]:
         """Return every document, in an order that depends on their names alone.
 

@@ -61,6 +61,7 @@ class SpecTexts:
 
     given: Iterable[SpecText]
     root: str = ""
+    mesh: str = ""
 
     def texts(self, _sink: DiagnosticSink) -> Iterable[SpecText]:
         """Return them."""

@@ -47,7 +47,7 @@ def judge(store: ConsulStore, snapshot: Snapshot, wish: Wish, plan: Plan) -> Jud
     """
     sink = DiagnosticSink()
     texts = list(_texts(store, snapshot, wish, plan, sink))
-    mesh, sources = read_mesh(SpecTexts(texts), sink)
+    mesh, sources = read_mesh(SpecTexts(texts, mesh=store.mesh), sink)
     _check_names(wish, mesh, sink)
     _check_mesh_name(store, texts, mesh, sink)
     called = {
@@ -134,15 +134,6 @@ def _check_mesh_name(
     store: ConsulStore, texts: Iterable[SpecText], mesh: Mesh, sink: DiagnosticSink
 ) -> None:
     file = next((text.name for text in texts if text.is_mesh), None)
-    if file is None:
-        if mesh.settings.name != store.mesh:
-            sink.report(
-                "MC332",
-                f'this is the store of "{store.mesh}", and without mesh.yaml the mesh is named '
-                f'"{mesh.settings.name}"',
-                hint=f"apply a mesh.yaml with the line name: {store.mesh}",
-            )
-        return
     # Where mesh.yaml is wrong the name is a default that nobody has chosen.
     is_broken = any(found.span is not None and found.span.file == file for found in sink.sorted())
     if mesh.settings_origin is not None and mesh.settings.name != store.mesh and not is_broken:

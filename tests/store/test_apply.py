@@ -228,12 +228,15 @@ def test_the_mesh_may_come_before_its_services(consul: FakeConsul) -> None:
     assert outcome.has_changed
 
 
-def test_a_store_whose_mesh_has_no_name_yet_says_so(consul: FakeConsul) -> None:
+@pytest.mark.parametrize("more", [{}, {"mesh": "drainTime: 7s\n"}])
+def test_a_mesh_without_a_name_has_that_of_its_store(
+    consul: FakeConsul, more: dict[str, str]
+) -> None:
     store = type(STORE)("consul:///shop", "shop", "", {})
 
-    outcome = change_store(consul, store, wish({"app": APP}))
+    outcome = change_store(consul, store, wish({"app": APP, **more}))
 
-    assert codes(outcome) == ["MC332"]
+    assert codes(outcome) == []
     assert outcome.has_changed
 
 
