@@ -147,7 +147,7 @@ def status_command(file: Path | None, target: str | None, state: str | None, as_
         click.echo(json.dumps(found | {"running": is_running, "inotify": limits}, indent=2))
     else:
         text = render_status(found, is_running=is_running, room=room, now=time.time())
-        click.echo(text, nl=False)
+        terminal().show(text, newline=False)
     if not is_running:
         return _WORLD
     return 0 if found["state"] in WELL else 1
@@ -177,7 +177,7 @@ def history_command(
     else:
         if not entries:
             _say("nothing has happened here so far", "", is_good=True)
-        click.echo(render_history(entries, time.time()), nl=False)
+        terminal().show(render_history(entries, time.time()), newline=False)
     return 0
 
 
@@ -290,6 +290,6 @@ def _request(memory: Path, name: str, limit_s: float, **arguments: str) -> int:
 def _say(summary: str, todo: str, *, is_good: bool) -> None:
     shown = terminal()
     say = shown.say if is_good else shown.warn
-    say("".join(c if c.isprintable() else " " for c in summary))
+    say(summary)
     if todo:
         say(f"  do: {todo}")

@@ -252,7 +252,7 @@ class _Run:
 
     def warn(self, what: str, text: str) -> None:
         """Print what is in the way."""
-        from meshc.cli.consul_report import plain  # noqa: PLC0415, start-up time
+        from meshc.cli.safe import plain  # noqa: PLC0415, start-up time
 
         style = self._shown.style(sys.stderr)
         self._shown.warn(f"{style(f'{what}:', 'error')} {plain(text)}")

@@ -186,7 +186,7 @@ def _show(
         }
         click.echo(json.dumps(found | ({} if error is None else {"error": error}), indent=2))
         return _REFUSED if refused else 0
-    from meshc.cli.consul_report import plain  # noqa: PLC0415, start-up time
+    from meshc.cli.safe import plain  # noqa: PLC0415, start-up time
 
     shown = terminal()
     for service in report.registered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshc.cli.safe import plain
 from meshc.delivery.register.reconcile import DropNode, DropService, PutNode, PutService
 
 if TYPE_CHECKING:
@@ -88,13 +89,6 @@ def _value(facts: Mapping[str, Any], key: str) -> str:
     if value is None:
         return "nothing"
     return plain(",".join(value) if isinstance(value, tuple) else str(value))
-
-
-def plain(text: str) -> str:
-    """Return words of others without what a terminal would obey."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
 
 
 def remarks(changes: Changes, notes: Iterable[str]) -> Iterator[str]:

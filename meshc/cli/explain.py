@@ -63,13 +63,13 @@ def _explain_code(code: str, output: str, shown: Terminal) -> int:
         click.echo(json.dumps(data, indent=2))
         return 0
     style = shown.style(sys.stdout)
-    click.echo(f"{style(f'{entry.severity}[{code}]', entry.severity)}: {entry.title}\n")
-    click.echo(textwrap.fill(entry.explanation, _WIDTH))
+    shown.show(f"{style(f'{entry.severity}[{code}]', entry.severity)}: {entry.title}\n")
+    shown.show(textwrap.fill(entry.explanation, _WIDTH))
     if entry.example:
-        click.echo("\nAn example that gives this code:")
+        shown.show("\nAn example that gives this code:")
     for name, text in entry.example.items():
-        click.echo(f"\n  {style(name, 'place')}")
-        click.echo(
+        shown.show(f"\n  {style(name, 'place')}")
+        shown.show(
             textwrap.indent(
                 text.encode("unicode_escape").decode().replace("\\n", "\n").rstrip(), "    "
             )
@@ -101,13 +101,13 @@ def _explain_node(
 def _print(explanations: Sequence[Explanation], root: str, shown: Terminal) -> None:
     style = shown.style(sys.stdout)
     for entry in explanations:
-        click.echo(f"{entry.kind} {style(entry.name, 'place')}: {entry.reason}")
-        click.echo(f"  from {root}/{entry.span}")
+        shown.show(f"{entry.kind} {style(entry.name, 'place')}: {entry.reason}")
+        shown.show(f"  from {root}/{entry.span}")
         for what, span in entry.places:
-            click.echo(f"  {what}: {root}/{span}")
+            shown.show(f"  {what}: {root}/{span}")
         for setting in entry.settings:
             where = f" ({root}/{setting.span})" if setting.span else ""
-            click.echo(f"  {setting.name} = {setting.value}: {setting.layer}{where}")
+            shown.show(f"  {setting.name} = {setting.value}: {setting.layer}{where}")
 
 
 def _data(entry: Explanation, root: str) -> dict[str, object]:

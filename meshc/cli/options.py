@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from meshc.cli.safe import safe
 from meshc.cli.settings import load_settings
 from meshc.diagnostics.errors import SettingsError
 
@@ -53,11 +54,17 @@ class Terminal:
     def say(self, text: str, *, newline: bool = True) -> None:
         """Print to standard output unless told to be quiet."""
         if not self.is_quiet:
-            click.echo(text, nl=newline, color=self.has_color(sys.stdout))
+            self.show(text, newline=newline)
 
     def warn(self, text: str) -> None:
         """Print to standard error."""
-        click.echo(text, err=True, color=self.has_color(sys.stderr))
+        self.show(text, stream=sys.stderr)
+
+    def show(self, text: str, *, newline: bool = True, stream: Any = None) -> None:
+        """Print what was asked for, by default to standard output."""
+        stream = sys.stdout if stream is None else stream
+        has_color = self.has_color(stream)
+        click.echo(safe(text, has_color=has_color), file=stream, nl=newline, color=has_color)
 
 
 def terminal() -> Terminal:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import click
-
 import meshc
 from meshc.cli.options import Terminal, cache_folder
 from meshc.cli.progress import Progress
@@ -99,7 +97,7 @@ def show_findings(
             texts = {name: source.text for name, source in result.sources.items()}
             text = render_text(findings, texts, root=root, style=shown.style(stream))
     if text:
-        click.echo(text, file=stream, nl=False, color=shown.has_color(stream))
+        shown.show(text, newline=False, stream=stream)
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ import click
 
 from meshc.cli.consul_options import consul_options
 from meshc.cli.options import SpecsType, common_options, format_option, setting, terminal
+from meshc.cli.safe import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -264,7 +266,10 @@ def show_command(name: str, specs: SpecSource, output: str, **flags: Any) -> int
         }
         click.echo(json.dumps(data, indent=2))
     else:
-        click.echo(stored.content, nl=False)
+        # A file gets the document to the byte, a terminal what it can be trusted with.
+        is_seen = sys.stdout.isatty()
+        text = safe(stored.content.decode("utf-8", "replace")) if is_seen else stored.content
+        click.echo(text, nl=False)
     return 0
 
 

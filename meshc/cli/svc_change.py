@@ -50,7 +50,7 @@ def _show_findings(outcome: Outcome, shown: Terminal) -> None:
     texts = {name: source.text for name, source in outcome.judgement.sources.items()}
     text = render_text(visible, texts, root="", style=shown.style(sys.stderr))
     if text:
-        click.echo(text, err=True, nl=False, color=shown.has_color(sys.stderr))
+        shown.show(text, newline=False, stream=sys.stderr)
 
 
 def _show_changes(outcome: Outcome, shown: Terminal, *, is_dry: bool) -> None:

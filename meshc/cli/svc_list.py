@@ -33,12 +33,12 @@ def show_list(store: ConsulStore, snapshot: Snapshot, *, output: str, shown: Ter
     texts = {name: source.text for name, source in found.sources.items()}
     text = render_text(found.diagnostics, texts, root="", style=shown.style(sys.stderr))
     if text:
-        click.echo(text, err=True, nl=False, color=shown.has_color(sys.stderr))
+        shown.show(text, newline=False, stream=sys.stderr)
         shown.warn(tally(found.diagnostics))
     _print(found.rows, shown)
     mesh = snapshot.documents.get("mesh")
     settings = f"mesh.yaml {mesh.revision}" if mesh is not None else "no mesh.yaml"
-    click.echo(
+    shown.show(
         f"{store.root}: {counted(len(found.rows), 'service')}, {settings}, "
         f"revision {snapshot.revision.number}"
     )
@@ -52,7 +52,7 @@ def _print(rows: Sequence[Row], shown: Terminal) -> None:
     widths = [max(len(line[column]) for line in table) for column in range(len(_TITLES))]
     for line in table:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        shown.show("  ".join(cells).rstrip())
 
 
 def _cells(row: Row, *, is_whole: bool) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,6 +165,20 @@ def test_the_list_is_a_table_for_people(article: User) -> None:
     assert lines[1].split()[:5] == ["app", "HTTP", "myapp1,", "myapp2", "-"]
     assert lines[-1].startswith(f"{article.url}: 2 services, mesh.yaml ")
     assert lines[-1].endswith(", revision 2")
+
+
+def test_a_terminal_obeys_nothing_that_somebody_has_stored(
+    article: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = b"# \x1b]0;owned\x07\nprotocol: HTTP\n"
+    article.client.kv_put(f"meshc/v1/{article.mesh}/specs/app", stored)
+
+    in_a_file = article.run("svc", "show", "app").out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    seen = article.run("svc", "show", "app").out
+
+    assert in_a_file == stored.decode()
+    assert seen == "# \\x1b]0;owned\\x07\nprotocol: HTTP\n"
 
 
 def test_a_document_that_was_broken_by_hand_is_listed_as_such(article: User) -> None:
