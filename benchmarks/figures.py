@@ -143,7 +143,8 @@ def one_host_changed(bench: Bench) -> Iterator[Figure]:
         spec.write_text(text.replace("port: 8080", f"port: {8080 + count}", 1))
         seconds = bench.build(bench.specs, out, bench.cache(bench.specs)).seconds
         touched = _touched(before, _state(out))
-        expected = {f"services/{name}/eds.json", "manifest.json"}
+        expected = {f"services/{name}/{file}.json" for file in ("eds", "instances")}
+        expected.add("manifest.json")
         own = {path for path in touched if path.startswith(f"nodes/{name}-0/")}
         wrong.update((touched - own) ^ expected)
         wrong.update({"nothing of the host itself"} if not own else ())
@@ -157,7 +158,7 @@ def one_host_changed(bench: Bench) -> Iterator[Figure]:
         floor_name="import and parse the specs",
         max_ratio=1.5,
         limit=1.0,
-        details="its endpoints, its node and the manifest touched, nothing else"
+        details="its endpoints and instances, its node and the manifest touched, nothing else"
         if not wrong
         else f"!wrongly touched or not: {sorted(wrong)[:3]}",
     )

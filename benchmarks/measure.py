@@ -49,6 +49,11 @@ class Figure:
     details: str = ""
 
     @property
+    def is_sound(self) -> bool:
+        """Whether what was measured is what the figure is about."""
+        return not self.details.startswith("!")
+
+    @property
     def is_met(self) -> bool:
         """Whether all bounds are kept."""
         return (
@@ -58,7 +63,7 @@ class Figure:
                 self.max_excess is None
                 or (self.excess is not None and self.excess <= self.max_excess)
             )
-            and not self.details.startswith("!")
+            and self.is_sound
         )
 
 

@@ -179,6 +179,8 @@ def serve_mtls(bench: Bench) -> Iterator[Figure]:
                 _sustained(server, number, clients, _IN_A_ROW)
                 for number, server in enumerate((encrypted, plain))
             )
+    # Where nobody was answered in time, a busy machine was measured and nothing else.
+    is_enough = plain_rate > 0 and rate >= _MTLS_RATE
     value = statistics.median(ours.pushes)
     yield Figure(
         name=f"serve: push to {count:,} streams over mTLS, last byte",
@@ -199,8 +201,8 @@ def serve_mtls(bench: Bench) -> Iterator[Figure]:
         value=rate,
         floor_name="plaintext",
         floor=plain_rate,
-        ratio=rate / plain_rate,
-        details=f"{'' if rate >= _MTLS_RATE else '!'}at least {_MTLS_RATE} are wanted",
+        ratio=rate / plain_rate if plain_rate else None,
+        details=f"{'' if is_enough else '!'}at least {_MTLS_RATE} are wanted",
     )
 
 
