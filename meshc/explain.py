@@ -11,6 +11,7 @@ from meshc.compile.emit import emit_bootstrap
 from meshc.diagnostics import DiagnosticSink
 from meshc.diagnostics.errors import UnknownNameError
 from meshc.pipeline import ENVOY_SCHEMA, BuildResult, read_mesh
+from meshc.plan.grpc_clients import check_grpc_client
 from meshc.plan.match import Layer, layer_origin, merged
 from meshc.plan.node import plan_node
 from meshc.plan.service import SharedPlans
@@ -78,14 +79,21 @@ def explain_node(
     return result, chosen
 
 
-def bootstrap_of(specs: Path | SpecSource, node: str) -> tuple[BuildResult, str]:
-    """Return the bootstrap of one node as JSON text, checked against Envoy's schema."""
+def bootstrap_of(
+    specs: Path | SpecSource, node: str, *, is_grpc_client: bool = False
+) -> tuple[BuildResult, str]:
+    """Return the bootstrap of one node as JSON text, checked against Envoy's schema.
+
+    For one of gRPC's own clients, what such a client refuses is reported too.
+    """
     sink = DiagnosticSink()
     mesh, sources = read_mesh(specs, sink)
     text = ""
     if not sink.has_errors:
         resource = bootstrap_resource(_node(mesh, node), compile_context(mesh.settings))
         SchemaCheck(ENVOY_SCHEMA, _Nothing(), sink).check(resource)
+        if is_grpc_client:
+            check_grpc_client(mesh, _node(mesh, node), sink)
         text = emit_bootstrap(resource).decode()
     return (
         BuildResult(diagnostics=sink.sorted(), sources=sources, has_errors=sink.has_errors),

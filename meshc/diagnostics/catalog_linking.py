@@ -393,4 +393,14 @@ LINKING: tuple[CatalogEntry, ...] = (
             "outlierDetection: {ejectionTime: 30s, maxEjectionTime: 10s}\n"
         },
     ),
+    CatalogEntry(
+        code="MC505",
+        severity="warning",
+        title="policy that gRPC's own clients refuse",
+        explanation="The node is to be a program with gRPC's own xDS client, and some of these "
+        "libraries refuse a service because of the way in which its hosts are chosen: each call "
+        "of it fails then. All refuse random and maglev; grpc-js and gRPC for C++, Python, Ruby "
+        "and PHP refuse leastRequest as well. Only meshc bootstrap --mode grpc-client knows of "
+        "such programs and reports it.",
+    ),
 )

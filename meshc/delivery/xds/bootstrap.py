@@ -230,7 +230,8 @@ def grpc_client_bootstrap(
             },
         }
     return {
-        "node": dict(bootstrap["node"]),
+        # Some of these clients refuse a node without a locality, and say nothing that helps.
+        "node": {"locality": {}, **bootstrap["node"]},
         "xds_servers": [
             {
                 "server_uri": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

@@ -110,6 +110,55 @@ def test_calls_reach_every_host_and_none_that_was_taken_out(
         asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("balancing", "is_taken"),
+    [
+        ("policy: roundRobin", True),
+        ("policy: ringHash, hashOn: {header: x-user}", True),
+        ("policy: leastRequest", False),
+        ("policy: random", False),
+        ("policy: maglev, hashOn: {header: x-user}", False),
+    ],
+)
+def test_what_such_a_client_refuses_is_what_meshc_warns_of(
+    tmp_path: Path, balancing: str, *, is_taken: bool
+) -> None:
+    with answering("app1") as one:
+        documents = _documents({"app1": one})
+        documents["app"] += f"loadBalancing: {{{balancing}}}\n"
+        both = make_bundle(tmp_path / "both", documents)
+        port = free_port()
+        bootstrap = _bootstrap(tmp_path, port, known=None)
+        warned = subprocess.run(
+            [
+                *(str(_MESHC), "bootstrap", "front1", "--specs", str(tmp_path / "both" / "specs")),
+                *("--mode", "grpc-client", "--server", "127.0.0.1:1", "--plaintext"),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stderr
+
+        async def run() -> None:
+            async with served(both, port=port, tls=None) as server:
+                with _caller("xds:///app", bootstrap, seconds=2) as program:
+                    answer = await asyncio.to_thread(_ask, program)
+                    (status,) = describe(server.serving)["streams"]
+            assert (answer == "app1") is is_taken
+            assert status["types"]["CDS"]["state"] == ("acknowledged" if is_taken else "refused")
+
+        asyncio.run(run())
+
+    assert ("warning[MC505]" in warned) is not is_taken
+
+
+def test_a_node_without_a_locality_has_an_empty_one() -> None:
+    """grpc-js refuses a bootstrap without it."""
+    found = grpc_client_bootstrap({"node": {"id": "n1"}}, [("::1", 1)], credentials=None)
+
+    assert found["node"] == {"id": "n1", "locality": {}}
+
+
 def _bootstrap(
     folder: Path, *ports: int, known: Certificates | None, host: str = "127.0.0.1"
 ) -> Path:
