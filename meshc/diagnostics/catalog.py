@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshc.diagnostics.catalog_linking import LINKING
+from meshc.diagnostics.catalog_policies import POLICIES
 from meshc.diagnostics.catalog_resources import RESOURCES
 from meshc.diagnostics.catalog_schema import SCHEMA
 from meshc.diagnostics.catalog_text import TEXT
@@ -20,5 +21,5 @@ if TYPE_CHECKING:
     from meshc.diagnostics.entry import CatalogEntry
 
 CATALOG: Mapping[str, CatalogEntry] = {
-    entry.code: entry for entry in (*TEXT, *SCHEMA, *LINKING, *RESOURCES)
+    entry.code: entry for entry in (*TEXT, *SCHEMA, *LINKING, *POLICIES, *RESOURCES)
 }

@@ -1,18 +1,7 @@
-"""Codes 3xx to 5xx: documents that do not fit each other, nodes, policies."""
+"""Codes 3xx: documents that do not fit each other."""
 
 from meshc.diagnostics.entry import CatalogEntry
-
-
-def _service(name: str, address: str, more: str = "", *, protocol: str = "HTTP") -> str:
-    """Return a document with one host, for examples."""
-    return (
-        f"protocol: {protocol}\nhosts:\n- name: {name}\n"
-        f"  ingressAddr: {{host: {address}, port: 80}}\n"
-        f"  substanceAddr: {{host: 127.0.0.1, port: 9000}}\n{more}"
-    )
-
-
-_CALLS_DB = "dependentServices:\n- name: db\n  egressPort: 9001\n"
+from meshc.diagnostics.samples import CALLS_DB, service
 
 LINKING: tuple[CatalogEntry, ...] = (
     CatalogEntry(
@@ -22,8 +11,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="Two documents have the same service name, by their file's name or by name:. "
         "A service is one document, so that nobody wonders which of them holds.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1"),
-            "other.yaml": "name: app\n" + _service("app2", "10.0.0.2"),
+            "app.yaml": service("app1", "10.0.0.1"),
+            "other.yaml": "name: app\n" + service("app2", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -33,8 +22,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="Two services or two hosts have names that differ in nothing but upper and "
         "lower case. Their files would be one file on some systems, and people mix them up.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1"),
-            "other.yaml": "name: App\n" + _service("app2", "10.0.0.2"),
+            "app.yaml": service("app1", "10.0.0.1"),
+            "other.yaml": "name: App\n" + service("app2", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -43,7 +32,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         title="mesh described twice",
         explanation="The settings of the mesh stand in one file: mesh.yaml, mesh.yml or mesh.json.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1"),
+            "app.yaml": service("app1", "10.0.0.1"),
             "mesh.json": "{}\n",
             "mesh.yaml": "name: shop\n",
         },
@@ -55,7 +44,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="A service lists the same host name twice. A host runs one instance of a "
         "service; two instances on one machine need two host names and two Envoys.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "- name: app1\n  ingressAddr: {host: 10.0.0.2, port: 80}\n"
@@ -70,10 +59,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="A service lists the same dependency twice. One port of the own Envoy is "
         "enough to reach it.",
         example={
-            "app.yaml": _service(
-                "app1", "10.0.0.1", _CALLS_DB + "- name: db\n  egressPort: 9002\n"
-            ),
-            "db.yaml": _service("db1", "10.0.0.2"),
+            "app.yaml": service("app1", "10.0.0.1", CALLS_DB + "- name: db\n  egressPort: 9002\n"),
+            "db.yaml": service("db1", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -84,8 +71,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         "the nearest one that exists. A service outside the mesh needs a document too, with "
         "externalAddr instead of the addresses of an Envoy.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1", _CALLS_DB),
-            "dbs.yaml": _service("db1", "10.0.0.2"),
+            "app.yaml": service("app1", "10.0.0.1", CALLS_DB),
+            "dbs.yaml": service("db1", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -94,7 +81,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         title="service that depends on itself",
         explanation="A service lists itself as a dependency, which is a copying mistake nearly "
         "always. Instances that talk to each other do so by their own means.",
-        example={"db.yaml": _service("db1", "10.0.0.1", _CALLS_DB)},
+        example={"db.yaml": service("db1", "10.0.0.1", CALLS_DB)},
     ),
     CatalogEntry(
         code="MC308",
@@ -104,12 +91,12 @@ LINKING: tuple[CatalogEntry, ...] = (
         "something else. Leave the key out to follow whatever the service speaks. What a service "
         "speaks that only Consul knows is what its callers say, all of them the same.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "dependentServices:\n- {name: db, egressPort: 9001, protocol: HTTP}\n",
             ),
-            "db.yaml": _service("db1", "10.0.0.2", protocol="TCP"),
+            "db.yaml": service("db1", "10.0.0.2", protocol="TCP"),
         },
     ),
     CatalogEntry(
@@ -119,7 +106,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="A service that somebody depends on has no hosts, so every call to it will "
         "fail until it has. This is allowed because a service may be described before it runs.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1", _CALLS_DB),
+            "app.yaml": service("app1", "10.0.0.1", CALLS_DB),
             "db.yaml": "protocol: HTTP\n",
         },
     ),
@@ -131,7 +118,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         "is said of the host itself (labels, locality, adminAddr) must be the same everywhere, "
         "or be said in one place only.",
         example={
-            "app.yaml": _service("box", "10.0.0.1", "  locality: {region: east}\n"),
+            "app.yaml": service("box", "10.0.0.1", "  locality: {region: east}\n"),
             "db.yaml": "protocol: TCP\nhosts:\n- name: box\n"
             "  ingressAddr: {host: 10.0.0.1, port: 81}\n"
             "  substanceAddr: {host: 127.0.0.1, port: 9001}\n  locality: {region: west}\n",
@@ -144,7 +131,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="A service has hosts with an Envoy of ours and hosts without. Calls to the "
         "two kinds need different settings, so they are two services.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "- name: old\n  externalAddr: {host: old.example.com, port: 80}\n",
@@ -172,10 +159,10 @@ LINKING: tuple[CatalogEntry, ...] = (
         "application (substanceAddr), Envoy's admin page. 0.0.0.0 overlaps every IPv4 address, "
         ":: every address.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1", "10.0.0.1", "dependentServices:\n- {name: db, egressPort: 9000}\n"
             ),
-            "db.yaml": _service("db1", "10.0.0.2"),
+            "db.yaml": service("db1", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -185,7 +172,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="A part of mesh.yaml applies to nothing in this mesh, for example tracing "
         "where no service has requests, or retries where everything is TCP.",
         example={
-            "db.yaml": _service("db1", "10.0.0.1", protocol="TCP"),
+            "db.yaml": service("db1", "10.0.0.1", protocol="TCP"),
             "mesh.yaml": "tracing:\n  zipkin: {host: 10.0.0.9}\n",
         },
     ),
@@ -197,8 +184,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         "could make its calls.",
         example={
             "api.yaml": "protocol: HTTP\nhosts:\n- name: api\n"
-            "  externalAddr: {host: api.example.com, port: 80}\n" + _CALLS_DB,
-            "db.yaml": _service("db1", "10.0.0.2"),
+            "  externalAddr: {host: api.example.com, port: 80}\n" + CALLS_DB,
+            "db.yaml": service("db1", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -216,7 +203,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="Two services on one host have the same substanceAddr. That is fine where "
         "one program serves both, and a copying mistake otherwise.",
         example={
-            "app.yaml": _service("box", "10.0.0.1"),
+            "app.yaml": service("box", "10.0.0.1"),
             "db.yaml": "protocol: TCP\nhosts:\n- name: box\n"
             "  ingressAddr: {host: 10.0.0.1, port: 81}\n"
             "  substanceAddr: {host: 127.0.0.1, port: 9000}\n",
@@ -228,7 +215,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         title="ingress address that nobody can call",
         explanation="ingressAddr is also where other hosts connect to, so it must be an address "
         "of this host; 0.0.0.0 and :: are not.",
-        example={"app.yaml": _service("app1", "0.0.0.0")},  # noqa: S104, the mistake shown
+        example={"app.yaml": service("app1", "0.0.0.0")},  # noqa: S104, the mistake shown
     ),
     CatalogEntry(
         code="MC319",
@@ -237,8 +224,8 @@ LINKING: tuple[CatalogEntry, ...] = (
         explanation="Two hosts claim the same ingressAddr. One of the entries is a copy whose "
         "address was not changed.",
         example={
-            "app.yaml": _service("app1", "10.0.0.1"),
-            "db.yaml": _service("db1", "10.0.0.1"),
+            "app.yaml": service("app1", "10.0.0.1"),
+            "db.yaml": service("db1", "10.0.0.1"),
         },
     ),
     CatalogEntry(
@@ -250,13 +237,13 @@ LINKING: tuple[CatalogEntry, ...] = (
         "those of the document; with health: {from: consul} a caller uses those of them that "
         "pass in Consul.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "dependentServices:\n"
                 "- {name: db, egressPort: 9001, from: consul, protocol: HTTP}\n",
             ),
-            "db.yaml": _service("db1", "10.0.0.2"),
+            "db.yaml": service("db1", "10.0.0.2"),
         },
     ),
     CatalogEntry(
@@ -267,7 +254,7 @@ LINKING: tuple[CatalogEntry, ...] = (
         "mesh, so nobody registers them in Consul as what the document calls them. Where Consul "
         "knows them by itself, the document can go, and the dependency says from: consul.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "dependentServices:\n- {name: api, egressPort: 9001, health: {from: consul}}\n",
@@ -284,12 +271,12 @@ LINKING: tuple[CatalogEntry, ...] = (
         "endpoints: inline. The agent of a host changes endpoints in a file of their own and "
         "nothing else; inside a cluster every change would be a new cluster.",
         example={
-            "app.yaml": _service(
+            "app.yaml": service(
                 "app1",
                 "10.0.0.1",
                 "dependentServices:\n- {name: db, egressPort: 9001, health: {from: consul}}\n",
             ),
-            "db.yaml": _service("db1", "10.0.0.2"),
+            "db.yaml": service("db1", "10.0.0.2"),
             "mesh.yaml": "endpoints: inline\n",
         },
     ),
@@ -331,76 +318,5 @@ LINKING: tuple[CatalogEntry, ...] = (
         "the name in the store's address.",
         example={},
         retired=True,
-    ),
-    CatalogEntry(
-        code="MC401",
-        severity="error",
-        title="too many watched files",
-        explanation="Each file that an Envoy watches costs an inotify instance, and an Envoy "
-        "that gets none aborts. Many systems allow 128 for one user. Fewer files are needed with "
-        "endpoints: inline or routes: inline; more are allowed with limits.fileSubscriptions, "
-        "after fs.inotify.max_user_instances was raised on the hosts.",
-        example={
-            "app.yaml": _service("app1", "10.0.0.1", _CALLS_DB),
-            "db.yaml": _service("db1", "10.0.0.2"),
-            "mesh.yaml": "limits: {fileSubscriptions: 4}\n",
-        },
-    ),
-    CatalogEntry(
-        code="MC501",
-        severity="error",
-        title="policy that the protocol cannot have",
-        explanation="A policy, or one of its fields, needs something that the service's protocol "
-        "does not offer: a limit of one try needs requests, TCP has bytes. In defaults of "
-        "mesh.yaml the same policy is allowed and simply passes such services by.",
-        example={
-            "db.yaml": _service("db1", "10.0.0.1", "retries: {perTryTimeout: 1s}\n", protocol="TCP")
-        },
-    ),
-    CatalogEntry(
-        code="MC502",
-        severity="error",
-        title="incomplete hashing",
-        explanation="hashOn needs exactly one thing that is hashed, and the policies ringHash "
-        "and maglev need hashOn.",
-        example={"app.yaml": "protocol: HTTP\nloadBalancing: {policy: maglev, hashOn: {}}\n"},
-    ),
-    CatalogEntry(
-        code="MC503",
-        severity="error",
-        title="policy of the called side",
-        explanation="Some policies are for the Envoys of a service's own hosts, such as how much "
-        "they hand to the application at once. A caller cannot set them in its dependency, and a "
-        "service outside the mesh has no Envoy of ours that would follow them.",
-        example={
-            "app.yaml": _service("app1", "10.0.0.1"),
-            "front.yaml": _service(
-                "front1",
-                "10.0.0.2",
-                "dependentServices:\n- {name: app, egressPort: 9001, inbound: {maxRequests: 5}}\n",
-            ),
-        },
-    ),
-    CatalogEntry(
-        code="MC504",
-        severity="error",
-        title="limits that contradict each other",
-        explanation="Two fields of one policy exclude each other, such as a first time without "
-        "requests that is longer than the longest. The fields may come from different places: "
-        "meshc explain shows who had the last word on each.",
-        example={
-            "app.yaml": "protocol: HTTP\n"
-            "outlierDetection: {ejectionTime: 30s, maxEjectionTime: 10s}\n"
-        },
-    ),
-    CatalogEntry(
-        code="MC505",
-        severity="warning",
-        title="policy that gRPC's own clients refuse",
-        explanation="The node is to be a program with gRPC's own xDS client, and some of these "
-        "libraries refuse a service because of the way in which its hosts are chosen: each call "
-        "of it fails then. All refuse random and maglev; grpc-js and gRPC for C++, Python, Ruby "
-        "and PHP refuse leastRequest as well. Only meshc bootstrap --mode grpc-client knows of "
-        "such programs and reports it.",
     ),
 )
