@@ -36,7 +36,8 @@ meanwhile. 1, 4, 40 and 200 clients, on kept and on new connections; bodies of a
   taken it over, or it may be repeated (GET) and another host was there.
 - **Lost** is one that had to be: under way, and not to be repeated, on what ended.
 - **p99** is of the answered requests in the ten seconds after the event, with up to {few} clients:
-  the slowest hundredth. An answer takes the application 20 ms.
+  the slowest hundredth. An answer takes the application 20 ms, and all of this runs on one
+  machine of two cores.
 - **Out after** is how long the host went on getting requests, or attempts of TCP connections, in
   the first ten seconds, at worst.
 
@@ -47,7 +48,8 @@ retries.
 _SUMMARY = """
 ## All kinds of requests together
 
-Failed needlessly, of all requests in all runs of a row:
+Failed needlessly, of all requests in all runs of a row. Where meshc has some, its section says of
+which kind and why.
 
 """
 _OVERLOAD = """
@@ -130,13 +132,17 @@ def _cells(cells: dict[str, Any], *, must_be_out: bool) -> Iterable[str]:
     yield f"{ours['requests']:,}"
     yield f"{ours['needless']:,}"
     yield f"{ours['lost']:,}"
-    yield f"{ours['before'][1]:,.0f} ms"
-    yield f"{ours['early'][1]:,.0f} ms"
+    yield _latency(ours["before"])
+    yield _latency(ours["early"])
     if must_be_out:
-        yield f"{ours['late'][1]:,.0f} ms"
+        yield _latency(ours["late"])
         yield f"{ours['out_s']:.1f} s"
     for column in COLUMNS:
         yield f"{cells[column]['needless']:,}"
+
+
+def _latency(percentiles: list[float | None]) -> str:
+    return "" if percentiles[1] is None else f"{percentiles[1]:,.0f} ms"
 
 
 def _table(head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:

@@ -23,7 +23,7 @@ _PARTS = ("before", "early", "late")
 
 Results = dict[str, Any]
 """``rows``: event with settings → kind → column → counts, ``before``, ``early`` and ``late`` as
-[p50, p99] in ms, and ``out_s``; ``runs``: how many runs a row has, and how many with deliveries;
+[p50, p99] in ms or null, and ``out_s``; ``runs``: how many runs a row has, and how many with deliveries;
 ``overload``: one entry a column."""
 
 
@@ -65,7 +65,7 @@ def _cell(runs: list[Run], column: str, kind: str) -> dict[str, Any]:
             if run.clients <= FEW
             for latency in getattr(figures, part)
         )
-        cell[part] = [percentile(pooled, 0.5), percentile(pooled, 0.99)]
+        cell[part] = [percentile(pooled, share) if pooled else None for share in (0.5, 0.99)]
     outs = [run.out_s.get(column, {}).get(SERVICES[kind], 0.0) for run, _ in found]
     cell["out_s"] = max(outs, default=0.0)
     return cell
