@@ -23,8 +23,8 @@ _PARTS = ("before", "early", "late")
 
 Results = dict[str, Any]
 """``rows``: event with settings → kind → column → counts, ``before``, ``early`` and ``late`` as
-[p50, p99] in ms or null, and ``out_s``; ``runs``: how many runs a row has, and how many with deliveries;
-``overload``: one entry a column."""
+[p50, p99] in ms or null, and ``out_s``; ``runs``: how many runs a row has, and how many of them
+with deliveries; ``overload``: one entry a column."""
 
 
 def summarize(runs: Iterable[Run], overloads: Iterable[Overload], *, seed: int) -> Results:
