@@ -54,7 +54,7 @@ def run(*, count: int, seed: int) -> Report:
         report.violated(violation)
     found = _overload_all(report)
     if len(cells) == len(CELLS):
-        order = {cell.event: place for place, cell in enumerate(CELLS)}
+        order = {cell.event: place for place, cell in reversed([*enumerate(CELLS)])}
         runs.sort(key=lambda one: (bool(one.settings), order[one.event]))
         results = summarize(runs, found, seed=seed)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")

@@ -18,8 +18,10 @@ SLOWER = 1.2
 """How much slower the slowest hundredth may be once a bad host is out."""
 FEW = 4
 """Clients of which latencies say how the mesh is, and not how busy the machine is."""
-_ENOUGH = 100
+_ENOUGH = 500
 """Latencies of which a slowest hundredth can be told."""
+_QUICK = ("http get", "http post", "http2 get", "http2 post", "grpc unary", "tcp", "websocket")
+"""Kinds whose answers take as long as each other's."""
 
 _ACCEPTS = (
     "The Envoy of the host accepts a TCP connection before it knows whether the application will. "
@@ -84,19 +86,22 @@ def of_all(runs: Iterable[Run]) -> list[str]:
 
 
 def _slower(runs: Iterable[Run]) -> Iterator[str]:
-    healthy: defaultdict[str, list[float]] = defaultdict(list)
-    late: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    """Compare all quick kinds together: of one alone there are too few for a slowest hundredth."""
+    healthy: list[float] = []
+    late: defaultdict[str, list[float]] = defaultdict(list)
     for run in (run for run in runs if run.clients <= FEW):
         for kind, figures in run.figures.get(OURS, {}).items():
-            healthy[kind] += figures.before
+            if kind not in _QUICK:
+                continue
+            healthy += figures.before
             if EVENTS[run.event].must_be_out and (run.event, kind) not in KNOWN:
-                late[run.event, kind] += figures.late
-    for (event, kind), latencies in late.items():
-        if min(len(healthy[kind]), len(latencies)) < _ENOUGH:
+                late[run.event] += figures.late
+    for event, latencies in late.items():
+        if min(len(healthy), len(latencies)) < _ENOUGH:
             continue
-        before, after = (percentile(sorted(one), 0.99) for one in (healthy[kind], latencies))
+        before, after = (percentile(sorted(one), 0.99) for one in (healthy, latencies))
         if after > before * SLOWER:
-            yield f"{event}: {kind}: p99 is {after} ms, {before} ms while all are well"
+            yield f"{event}: p99 is {after} ms, {before} ms while all are well"
 
 
 def _better_elsewhere(runs: Iterable[Run]) -> Iterator[str]:
