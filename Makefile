@@ -4,7 +4,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 BIN := .venv/bin
-WORKERS ?= auto
+# Tests wait for real programs more than they compute.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 
 .PHONY: help demo test lint types contracts check bench campaign compose consul envoys prometheus zipkin docs out clean
 

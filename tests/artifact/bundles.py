@@ -77,6 +77,11 @@ def contents(out: Path) -> dict[str, bytes]:
     }
 
 
+def mark_journal(journal: Path) -> None:
+    """Mark a folder as one that a writer has made here, wherever it is moved."""
+    (journal / ".made-here").write_text(f"{journal.stat().st_ino}\n")
+
+
 def seen_by_reader(out: Path) -> dict[str, dict[str, bytes]]:
     """Read all nodes through the store, which verifies every digest."""
     store = DirectoryStore(out)

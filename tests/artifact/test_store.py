@@ -11,7 +11,7 @@ from meshc.artifact.manifest import Manifest
 from meshc.artifact.store import DirectoryStore
 from meshc.artifact.write import JOURNAL
 from meshc.diagnostics.errors import BundleError, OutputError
-from tests.artifact.bundles import NEW, OLD, contents, seen_by_reader
+from tests.artifact.bundles import NEW, OLD, contents, mark_journal, seen_by_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_what_lies_in_the_journal_is_newer(tmp_path: Path) -> None:
     NEW.write(tmp_path / "other")
     journal = tmp_path / JOURNAL
     (tmp_path / "other").rename(journal)
-    (journal / ".made-here").write_text(f"{journal.stat().st_ino}\n")
+    mark_journal(journal)
 
     assert dict(DirectoryStore(tmp_path).node("come").files) == NEW.seen["come"]
 

@@ -124,8 +124,14 @@ def _inside(draw: st.DrawFn, host: _Host, ports: _Ports) -> Data:
     if host.admin is not None and draw(st.booleans()):
         entry["adminAddr"] = dict(host.admin)
     if draw(st.booleans()):
-        entry["weight"] = draw(st.sampled_from([0, 1, 2, 100, 128]))
+        entry["weight"] = draw(st.sampled_from([1, 2, 100, 128]))
     return entry
+
+
+def _some_drained(hosts: list[Data]) -> st.SearchStrategy[list[Data]]:
+    """The hosts of a service, perhaps with one that gets nothing, but never all of them."""
+    drained = [*hosts[:-1], *({**host, "weight": 0} for host in hosts[-1:])]
+    return st.sampled_from([hosts, drained] if len(hosts) > 1 else [hosts])
 
 
 @st.composite
@@ -138,7 +144,7 @@ def _outside(draw: st.DrawFn, number: int, *, has_names: bool) -> list[Data]:
             host = draw(st.sampled_from([f"api{index}.example.com", "Old-Box.Example.", host]))
         address = {"host": host, "port": draw(st.integers(1, 65_535))}
         entry: Data = {"name": name, "externalAddr": address}
-        extra = {"labels": labels(), "locality": _localities(), "weight": st.integers(0, 128)}
+        extra = {"labels": labels(), "locality": _localities(), "weight": st.integers(1, 128)}
         found.append(entry | draw(subsets(extra)))
     return found
 
@@ -225,7 +231,7 @@ def meshes(
             document["hosts"] = draw(_outside(number, has_names=has_names))
         else:
             chosen = draw(st.lists(st.sampled_from(machines), unique_by=lambda m: m.name))
-            document["hosts"] = [draw(_inside(machine, ports)) for machine in chosen]
+            document["hosts"] = draw(_some_drained([draw(_inside(one, ports)) for one in chosen]))
             others = [other for other in services if other != name]
             called = (
                 draw(st.lists(st.sampled_from(others), unique=True, max_size=4)) if others else []

@@ -13,7 +13,7 @@ from meshc.artifact.write import JOURNAL, recover
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.sources import SourceError
 from meshc.delivery.agent.sources.directory import DirectorySource
-from tests.artifact.bundles import NEW, OLD, Bundle
+from tests.artifact.bundles import NEW, OLD, Bundle, mark_journal
 from tests.delivery.live import until
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def commit_without_moving(bundle: Bundle, out: Path) -> None:
     for path, data in {**bundle.files, "manifest.json": bundle.manifest}.items():
         (staged / path).parent.mkdir(parents=True, exist_ok=True)
         (staged / path).write_bytes(data)
+    mark_journal(staged)
     staged.rename(out / JOURNAL)
 
 

@@ -16,7 +16,8 @@ ROOM = Path(__file__).parents[1]
 ALL = (*MATRIX, *SERVER_MATRIX)
 CAMPAIGN_OF_ROWS = {row.campaign for row in ALL if row.campaign}
 
-_OF_NO_FAULT = {"envoys"}
+_OF_NO_FAULT = {"envoys", "outages"}
+"""What befalls neither agent nor server; the short form of the latter is in tests/requests."""
 
 
 @cache

@@ -65,7 +65,7 @@ def set_up(registrar: Registrar, cluster: Cluster, agent: ConsulServer) -> str:
     assert registrar.run_only("register-local", "app1", "--source", source).code == 0
     own = f"meshc:{registrar.mesh.name}:service:app:app1"
     until(
-        lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=60
+        lambda: own in registrar.services(agent.name), "the agent has told the servers", limit_s=180
     )
     registrar.server = cluster.first
     assert registrar.run("sync").code == 0
@@ -83,7 +83,7 @@ def test_both_ways_last_over_rounds_in_which_an_agent_takes_out_what_it_does_not
         canary = Canary(registrar, agent)
         agent.kill()
         agent.start()
-        until(lambda: not canary.is_there, "a round", limit_s=60)  # noqa: B023, called at once
+        until(lambda: not canary.is_there, "a round", limit_s=180)  # noqa: B023, called at once
 
         assert registrar.indexes() == before
         assert own in registrar.services(agent.name)
@@ -111,7 +111,7 @@ def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
         until(
             lambda: own in registrar.services(agent.name),
             _TOLD,
-            limit_s=60,
+            limit_s=180,
         )
         file.write_text(token_for(server, rules("register-local", **given)))
         server.end_token(old)
@@ -119,7 +119,7 @@ def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
         canary = Canary(registrar, agent)
         agent.kill()
         agent.start()
-        until(lambda: not canary.is_there, "a round", limit_s=60)
+        until(lambda: not canary.is_there, "a round", limit_s=180)
 
         assert "OK (Changed=false)" in registrar.run_only(*arguments).out
         assert own not in registrar.services(agent.name)
@@ -127,5 +127,5 @@ def test_a_token_that_was_replaced_is_told_to_the_agent_when_asked_for(
         until(
             lambda: own in registrar.services(agent.name),
             _TOLD,
-            limit_s=60,
+            limit_s=180,
         )

@@ -18,7 +18,7 @@ from meshc.delivery.agent.generations import digests_of, generation_of
 from meshc.delivery.agent.settings import AgentSettings
 from meshc.delivery.agent.sources import SourceError
 from meshc.delivery.agent.sources.directory import DirectorySource
-from tests.artifact.bundles import NEW, OLD, Bundle
+from tests.artifact.bundles import NEW, OLD, Bundle, mark_journal
 from tests.delivery.live import until
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def test_what_a_writer_has_committed_is_read_from_its_journal(
     for path, data in {**NEW.files, "manifest.json": NEW.manifest}.items():
         (out / JOURNAL / path).parent.mkdir(parents=True, exist_ok=True)
         (out / JOURNAL / path).write_bytes(data)
+    mark_journal(out / JOURNAL)
 
     before = files(source)
     recover(out)
