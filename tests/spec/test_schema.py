@@ -173,8 +173,6 @@ def test_policies_have_these_defaults() -> None:
         "outlierDetection": OutlierDetectionSpec(
             enabled=True,
             consecutive_failures=2,
-            ejection_time=Duration(30_000),
-            max_ejection_time=Duration(120_000),
             max_ejected_percent=50,
         ),
         "healthChecks": HealthChecksSpec(),

@@ -9,6 +9,10 @@ from pydantic import Field, StrictBool, StrictInt
 from meshc.spec.fields import Duration, SpecModel, at_least
 from meshc.spec.slices import Capability, In, PolicyProblem, PolicySpec, Scope
 
+_FIRST, _LONGEST = Duration(30_000), Duration(120_000)
+"""Each time that a host which is still gone comes back, some requests wait for it: often enough to
+find it again soon, seldom enough not to be seen in the slowest hundredth."""
+
 
 class OutlierDetectionSpec(SpecModel):
     """When a caller's Envoy leaves a host alone for a while, because of what happened with it.
@@ -44,14 +48,15 @@ class OutlierDetectionSpec(SpecModel):
             default=None,
             alias="ejectionTime",
             description="How long it gets nothing the first time, twice as long the second time, "
-            "and so on. Default: 30s.",
+            "and so on. Default: 30s, or maxEjectionTime if that is less.",
         )
     )
     max_ejection_time: Annotated[Annotated[Duration, at_least("1ms")] | None, In(Scope.CLUSTER)] = (
         Field(
             default=None,
             alias="maxEjectionTime",
-            description="How long it gets nothing at most. Default: 2m.",
+            description="How long it gets nothing at most. Default: 2m, or ejectionTime if that is "
+            "more.",
         )
     )
     max_ejected_percent: Annotated[
@@ -76,18 +81,24 @@ def _check(value: OutlierDetectionSpec, _provided: frozenset[Capability]) -> Pol
     )
 
 
+def _derive(value: OutlierDetectionSpec) -> dict[str, object]:
+    """Return how long it lasts; who says one of the two need not say the other."""
+    first, longest = value.ejection_time, value.max_ejection_time
+    return {
+        "ejection_time": _FIRST if longest is None else min(_FIRST, longest),
+        "max_ejection_time": _LONGEST if first is None else max(_LONGEST, first),
+    }
+
+
 SPEC = PolicySpec(
     key="outlierDetection",
     summary="when a host that fails gets nothing for a while",
     model=OutlierDetectionSpec,
-    # Each time that a host which is still gone comes back, some requests wait for it: often enough
-    # to find it again soon, seldom enough not to be seen in the slowest hundredth.
     defaults=OutlierDetectionSpec(
         enabled=True,
         consecutive_failures=2,
-        ejection_time=Duration(30_000),
-        max_ejection_time=Duration(120_000),
         max_ejected_percent=50,
     ),
+    derive=_derive,
     check=_check,
 )

@@ -63,13 +63,32 @@ def test_the_own_application_is_never_left_alone() -> None:
 
 
 def test_the_first_time_is_not_longer_than_the_longest() -> None:
-    assert compiled("outlierDetection: {ejectionTime: 5m}").findings == [
+    assert compiled("outlierDetection: {ejectionTime: 5m, maxEjectionTime: 2m}").findings == [
         (
             "MC504",
             "api.yaml:6:34",
             "ejectionTime is 300s, longer than maxEjectionTime, 120s",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "longest"),
+    [
+        ("ejectionTime: 5m", "300s", "300s"),
+        ("ejectionTime: 5s", "5s", "120s"),
+        ("maxEjectionTime: 10s", "10s", "10s"),
+        ("maxEjectionTime: 5m", "30s", "300s"),
+    ],
+)
+def test_who_says_one_of_both_times_need_not_say_the_other(
+    said: str, first: str, longest: str
+) -> None:
+    result = compiled(f"outlierDetection: {{{said}}}")
+
+    assert result.findings == []
+    found = result.cluster()["outlier_detection"]
+    assert (found["base_ejection_time"], found["max_ejection_time"]) == (first, longest)
 
 
 def test_bytes_have_no_status() -> None:
